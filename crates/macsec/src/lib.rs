@@ -1,0 +1,3 @@
+//! IEEE 802.1AE.
+#![no_std]
+#![forbid(unsafe_code)]
