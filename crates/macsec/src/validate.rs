@@ -1,0 +1,615 @@
+//! Frame verification in three steps (802.1AE clause 10.6): parse, open, commit.
+
+use core::ops::Range;
+
+use arrayvec::ArrayVec;
+use macsec_gcm::{Backend, GcmKey, NONCE_LEN, OpenJob};
+use zeroize::Zeroize;
+
+use crate::{
+    An, BATCH, ClearVlanTags, KeySlot, MissingSa, ReceiveOutcome, ReceiveScSlot, SecTag,
+    SecTagError, SecY, Storage, TagProtection, ValidateFrames,
+    frame::{self, ADDRESSES_LEN, ClearTags},
+    sectag::ICV_LEN,
+};
+
+/// A received frame after step one: its SecTAG has been read, and nothing else has happened.
+///
+/// `F` is whatever holds the octets, from the destination address to the last one received, without
+/// FCS: `&mut [u8]`, `Vec<u8>`, a buffer of a pool.
+#[derive(Debug)]
+pub struct Parsed<F> {
+    frame: F,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Runt,
+    Untagged,
+    ReservedTci,
+    BadTag(SecTagError),
+    Tagged { tag: SecTag, layout: Layout },
+}
+
+/// Where the parts of a protected frame are, in octets from its start.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// The SecTAG: end of addresses and clear VLAN tags.
+    tag: usize,
+    /// The Secure Data.
+    data: usize,
+    /// The ICV: end of the Secure Data. Padding may follow the ICV.
+    icv: usize,
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> Parsed<F> {
+    /// Step one: reads the SecTAG of a frame. Pure; needs no SecY, and may run anywhere.
+    ///
+    /// `clear_vlan_tags` is that of the [`Config`](crate::Config).
+    #[must_use]
+    pub fn new(frame: F, clear_vlan_tags: ClearVlanTags) -> Self {
+        let form = Form::of(frame.as_ref(), clear_vlan_tags);
+        Self { frame, form }
+    }
+
+    /// The SecTAG, if the frame has a valid one.
+    #[must_use]
+    pub fn sectag(&self) -> Option<&SecTag> {
+        match &self.form {
+            Form::Tagged { tag, .. } => Some(tag),
+            _ => None,
+        }
+    }
+}
+
+impl Form {
+    fn of(octets: &[u8], clear_vlan_tags: ClearVlanTags) -> Self {
+        if octets.len() < ADDRESSES_LEN + 2 {
+            return Self::Runt;
+        }
+        let Some(at) = frame::header_len(octets, clear_vlan_tags) else {
+            return Self::Runt;
+        };
+        if !frame::is_macsec_at(octets, at) {
+            return Self::Untagged;
+        }
+        // This question comes before the rules for valid tags (secy.md section 11, step 2).
+        if octets
+            .get(at + 2)
+            .is_some_and(|&tci_an| TagProtection::is_reserved(tci_an))
+        {
+            return Self::ReservedTci;
+        }
+        let mpdu = &octets[at..];
+        let tag = match SecTag::parse(mpdu) {
+            Ok(tag) => tag,
+            Err(error) => return Self::BadTag(error),
+        };
+        match tag.secure_data_end(mpdu.len(), octets.len()) {
+            Ok(end) => {
+                let layout = Layout {
+                    tag: at,
+                    data: at + tag.octets(),
+                    icv: at + end,
+                };
+                Self::Tagged { tag, layout }
+            }
+            Err(error) => Self::BadTag(error),
+        }
+    }
+}
+
+/// A received frame halfway through step two: its SA has been found, its packet number recovered and
+/// checked. What is left to do needs only the key.
+#[derive(Debug)]
+#[must_use = "the frame has been neither counted nor delivered"]
+pub struct Admitted<F> {
+    frame: F,
+    fate: Fate,
+}
+
+/// A received frame after step two. Whether it is delivered, [`SecY::commit`] says; until then there is no way to
+/// its octets.
+#[derive(Debug)]
+#[must_use = "the frame has been neither counted nor delivered"]
+pub struct Opened<F> {
+    frame: F,
+    fate: Fate,
+}
+
+#[derive(Debug)]
+enum Fate {
+    /// Decided before any SA was found.
+    Settled {
+        outcome: ReceiveOutcome,
+        strip: Option<Layout>,
+    },
+    /// An SA is at hand.
+    WithSa { claim: Claim, finding: Finding },
+}
+
+/// Which SA a frame belongs to, and what is needed to open it.
+#[derive(Debug)]
+struct Claim {
+    sc: u16,
+    an: An,
+    serial: u32,
+    key: u16,
+    pn: u64,
+    nonce: [u8; NONCE_LEN],
+    encrypted: bool,
+    changes_text: bool,
+    layout: Layout,
+    /// Where the ciphertext begins: after the confidentiality offset, or at the ICV.
+    text: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    ToBeOpened,
+    NotToBeChecked,
+    Undeliverable,
+    Late,
+    Duplicate,
+    Overrun,
+    Authentic,
+    Forged,
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
+    /// The rest of step two: verifies and decrypts with the key of the SA, where that is called for.
+    ///
+    /// With any other key than the one of [`SecY::key_of`] the frame merely turns out invalid.
+    pub fn open(mut self, key: &impl GcmKey) -> Opened<F> {
+        if self.needs_key() {
+            let (mut job, tags) = self.job();
+            key.open(&mut job);
+            let authentic = job.is_authentic();
+            self.settle(authentic, &tags);
+        }
+        Opened {
+            frame: self.frame,
+            fate: self.fate,
+        }
+    }
+
+    /// Gives up on the frame because there is no capacity to open it (InPktsOverrun). Frames that need no
+    /// opening keep their outcome.
+    pub fn overrun(mut self) -> Opened<F> {
+        if let Fate::WithSa {
+            finding: finding @ Finding::ToBeOpened,
+            ..
+        } = &mut self.fate
+        {
+            *finding = Finding::Overrun;
+        }
+        Opened {
+            frame: self.frame,
+            fate: self.fate,
+        }
+    }
+
+    /// Whether the key is needed at all; if not, [`open`](Self::open) does nothing.
+    #[must_use]
+    pub fn needs_key(&self) -> bool {
+        matches!(
+            self.fate,
+            Fate::WithSa {
+                finding: Finding::ToBeOpened,
+                ..
+            }
+        )
+    }
+
+    fn key_index(&self) -> Option<u16> {
+        match &self.fate {
+            Fate::WithSa {
+                claim,
+                finding: Finding::ToBeOpened,
+            } => Some(claim.key),
+            _ => None,
+        }
+    }
+
+    /// The job for the cipher. The clear VLAN tags have been lifted, and [`settle`](Self::settle) puts them back.
+    ///
+    /// A frame that needs no opening gets a job on nothing; `needs_key` tells.
+    fn job(&mut self) -> (OpenJob<'_>, ClearTags) {
+        const NO_TAG: &[u8; ICV_LEN] = &[0; ICV_LEN];
+        let octets = self.frame.as_mut();
+        let Fate::WithSa { claim, .. } = &self.fate else {
+            return (
+                OpenJob::new([0; NONCE_LEN], &[], &mut [], NO_TAG),
+                ClearTags::NONE,
+            );
+        };
+        let tags = ClearTags::lift(octets, claim.layout.tag);
+        let (aad, rest) = octets.split_at_mut(claim.text);
+        let (text, rest) = rest.split_at_mut(claim.layout.icv - claim.text);
+        let icv = rest.first_chunk().unwrap_or(NO_TAG);
+        let aad = &aad[claim.layout.tag - ADDRESSES_LEN..];
+        (OpenJob::new(claim.nonce, aad, text, icv), tags)
+    }
+
+    fn settle(&mut self, authentic: bool, tags: &ClearTags) {
+        tags.restore(self.frame.as_mut());
+        if let Fate::WithSa { finding, .. } = &mut self.fate {
+            *finding = if authentic {
+                Finding::Authentic
+            } else {
+                Finding::Forged
+            };
+        }
+    }
+}
+
+/// What became of a received frame.
+#[derive(Debug)]
+#[must_use = "the frame may have to be delivered"]
+pub struct Verdict<F> {
+    frame: F,
+    outcome: ReceiveOutcome,
+    range: Range<usize>,
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> Verdict<F> {
+    /// The outcome, which is also the counter that moved.
+    #[must_use]
+    pub fn outcome(&self) -> ReceiveOutcome {
+        self.outcome
+    }
+
+    /// The frame for the Controlled Port, from the destination address on, without SecTAG, ICV or padding;
+    /// `None` if it is discarded.
+    #[must_use]
+    pub fn delivered(&self) -> Option<&[u8]> {
+        self.outcome
+            .is_delivered()
+            .then(|| &self.frame.as_ref()[self.range.clone()])
+    }
+
+    /// Where in the buffer that frame stands; empty if it is discarded.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// The buffer, whole. That of a discarded frame holds no plaintext.
+    #[must_use]
+    pub fn into_buffer(self) -> F {
+        self.frame
+    }
+}
+
+impl<B, S, R> SecY<B, S, R>
+where
+    B: Backend,
+    S: Storage<KeySlot<B::Key>>,
+    R: Storage<ReceiveScSlot>,
+{
+    /// Validates one frame: all three steps in one call.
+    pub fn validate<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, frame: F) -> Verdict<F> {
+        let parsed = Parsed::new(frame, self.config.clear_vlan_tags);
+        let opened = self.open(parsed);
+        self.commit(opened)
+    }
+
+    /// Validates frames in batches and passes the verdicts on in order. The same outcomes, octets and counts as
+    /// [`validate`](Self::validate) one by one, in less time.
+    pub fn validate_batch<F: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = F>,
+        mut deliver: impl FnMut(Verdict<F>),
+    ) {
+        let mut batch: ArrayVec<Admitted<F>, BATCH> = ArrayVec::new();
+        let mut batch_key = None;
+        for frame in frames {
+            let admitted = self.admit(Parsed::new(frame, self.config.clear_vlan_tags));
+            let key = admitted.key_index();
+            if batch.is_full() || (key.is_some() && batch_key.is_some() && key != batch_key) {
+                self.finish_batch(&mut batch, batch_key.take(), &mut deliver);
+            }
+            batch_key = batch_key.or(key);
+            let last = self.moves_recovery(&admitted);
+            batch.push(admitted);
+            if last {
+                self.finish_batch(&mut batch, batch_key.take(), &mut deliver);
+            }
+        }
+        self.finish_batch(&mut batch, batch_key, &mut deliver);
+    }
+
+    /// Step two: finds the SA, checks the packet number, verifies and decrypts. Changes nothing in the SecY.
+    pub fn open<F: AsRef<[u8]> + AsMut<[u8]>>(&self, parsed: Parsed<F>) -> Opened<F> {
+        let admitted = self.admit(parsed);
+        match admitted.key_index().and_then(|index| self.keys.get(index)) {
+            Some(installed) => admitted.open(&installed.key),
+            None => Opened {
+                frame: admitted.frame,
+                fate: admitted.fate,
+            },
+        }
+    }
+
+    /// The first half of step two, all but the cipher, for those who run that elsewhere.
+    pub fn admit<F: AsRef<[u8]> + AsMut<[u8]>>(&self, parsed: Parsed<F>) -> Admitted<F> {
+        let fate = self.fate_of(&parsed);
+        Admitted {
+            frame: parsed.frame,
+            fate,
+        }
+    }
+
+    /// The key that opens `admitted`, if it needs one. With [`Shared`](crate::Shared) keys, clone it for another
+    /// thread.
+    #[must_use]
+    pub fn key_of<F: AsRef<[u8]> + AsMut<[u8]>>(&self, admitted: &Admitted<F>) -> Option<&B::Key> {
+        admitted
+            .key_index()
+            .and_then(|index| self.keys.get(index))
+            .map(|installed| &installed.key)
+    }
+
+    /// Step three: checks the packet number again, moves the replay window, counts, and says what becomes of
+    /// the frame. Commit in the order of arrival.
+    pub fn commit<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, opened: Opened<F>) -> Verdict<F> {
+        let Opened { mut frame, fate } = opened;
+        let (outcome, strip, text) = match fate {
+            Fate::Settled { outcome, strip } => {
+                self.count_settled(outcome);
+                (outcome, strip, None)
+            }
+            Fate::WithSa { claim, finding } => {
+                let outcome = self.settle_claim(&claim, finding);
+                let text = (finding == Finding::Authentic).then_some(claim.text..claim.layout.icv);
+                (outcome, Some(claim.layout), text)
+            }
+        };
+        let range = match (outcome.is_delivered(), strip) {
+            (true, Some(layout)) => layout.strip(frame.as_mut()),
+            (true, None) => 0..frame.as_ref().len(),
+            (false, _) => {
+                // A frame found late after it was decrypted: its plaintext goes nowhere.
+                if let Some(text) = text {
+                    frame.as_mut()[text].zeroize();
+                }
+                0..0
+            }
+        };
+        Verdict {
+            frame,
+            outcome,
+            range,
+        }
+    }
+
+    /// Steps 0 to 5 of secy.md section 11.
+    fn fate_of<F>(&self, parsed: &Parsed<F>) -> Fate
+    where
+        F: AsRef<[u8]>,
+    {
+        let mode = self.config.validate_frames;
+        let strict = mode == ValidateFrames::Strict;
+        let settled = |outcome| Fate::Settled {
+            outcome,
+            strip: None,
+        };
+        if mode == ValidateFrames::Null {
+            return settled(ReceiveOutcome::Null);
+        }
+        let (tag, layout) = match parsed.form {
+            Form::Runt => return settled(ReceiveOutcome::Runt),
+            Form::Untagged if strict => return settled(ReceiveOutcome::NoTag),
+            Form::Untagged => return settled(ReceiveOutcome::Untagged),
+            Form::ReservedTci => return settled(ReceiveOutcome::ReservedTci),
+            Form::BadTag(error) => return settled(ReceiveOutcome::BadTag(error)),
+            Form::Tagged { ref tag, layout } => (tag, layout),
+        };
+        let compat = &self.config.compat;
+        if tag.protection == TagProtection::ChangedText && !compat.accept_changed_text {
+            return settled(ReceiveOutcome::BadTag(SecTagError::ChangedText));
+        }
+        // Without an SA the suite is unknown; a zero PN is plainly bad if no key here could have sent it.
+        if tag.pn == 0 && !self.any_xpn {
+            return settled(ReceiveOutcome::BadTag(SecTagError::PnZero));
+        }
+        let encrypted = tag.protection == TagProtection::Encrypted;
+        let changes_text = tag.protection.changes_text();
+        let source = frame::source_address(parsed.frame.as_ref());
+        let (sc, sa) = match self.receive.select(tag.sci, source, tag.an) {
+            Ok(found) => found,
+            Err(missing) if strict || changes_text => {
+                return settled(ReceiveOutcome::NoSaError(missing));
+            }
+            Err(missing) => {
+                let outcome = ReceiveOutcome::NoSa(missing);
+                return Fate::Settled {
+                    outcome,
+                    strip: Some(layout),
+                };
+            }
+        };
+        if tag.pn == 0 && !sa.suite.is_xpn() {
+            return settled(ReceiveOutcome::BadTag(SecTagError::PnZero));
+        }
+        let pn = sa.recover_pn(tag.pn);
+        let finding = if self.config.replay_protect && sa.replay.is_late(pn) {
+            Finding::Late
+        } else if self.config.detect_duplicates && sa.replay.is_duplicate(pn) {
+            Finding::Duplicate
+        } else if mode == ValidateFrames::Disabled && !(changes_text && compat.disabled_decrypts) {
+            if changes_text {
+                Finding::Undeliverable
+            } else {
+                Finding::NotToBeChecked
+            }
+        } else {
+            Finding::ToBeOpened
+        };
+        let text = if encrypted {
+            layout.icv.min(layout.data + sa.offset.octets())
+        } else {
+            layout.icv
+        };
+        let (an, serial, key) = (tag.an, sa.serial, sa.key);
+        let nonce = sa.base.with_pn(pn);
+        let claim = Claim {
+            sc,
+            an,
+            serial,
+            key,
+            pn,
+            nonce,
+            encrypted,
+            changes_text,
+            layout,
+            text,
+        };
+        Fate::WithSa { claim, finding }
+    }
+
+    fn count_settled(&mut self, outcome: ReceiveOutcome) {
+        let verification = &mut self.counters.verification;
+        let local = &mut self.counters.local;
+        match outcome {
+            ReceiveOutcome::Untagged => verification.in_pkts_untagged += 1,
+            ReceiveOutcome::NoTag => verification.in_pkts_no_tag += 1,
+            ReceiveOutcome::BadTag(_) => verification.in_pkts_bad_tag += 1,
+            ReceiveOutcome::NoSa(missing) => {
+                verification.in_pkts_no_sa += 1;
+                local.in_unknown_sci += u64::from(missing == MissingSa::UnknownSci);
+            }
+            ReceiveOutcome::NoSaError(missing) => {
+                verification.in_pkts_no_sa_error += 1;
+                local.in_no_sci += u64::from(missing == MissingSa::UnknownSci);
+            }
+            ReceiveOutcome::Overrun => verification.in_pkts_overrun += 1,
+            ReceiveOutcome::ReservedTci => local.in_reserved_tci += 1,
+            ReceiveOutcome::Runt => local.in_runt += 1,
+            // Null counts nowhere; the others are counted with their SC.
+            ReceiveOutcome::Null
+            | ReceiveOutcome::Unchecked
+            | ReceiveOutcome::Delayed
+            | ReceiveOutcome::Ok
+            | ReceiveOutcome::Invalid
+            | ReceiveOutcome::Late
+            | ReceiveOutcome::Duplicate
+            | ReceiveOutcome::NotValid => {}
+        }
+    }
+
+    /// Steps 6 to 10 of secy.md section 11.
+    fn settle_claim(&mut self, claim: &Claim, finding: Finding) -> ReceiveOutcome {
+        let config = &self.config;
+        let Some((sa, counters)) = self.receive.reselect(claim.sc, claim.an, claim.serial) else {
+            // The SA went between the steps.
+            let outcome = ReceiveOutcome::NoSaError(MissingSa::SaNotInUse);
+            self.count_settled(outcome);
+            return outcome;
+        };
+        let late = sa.replay.is_late(claim.pn);
+        let duplicate = config.detect_duplicates && sa.replay.is_duplicate(claim.pn);
+        let outcome = match finding {
+            Finding::Overrun => ReceiveOutcome::Overrun,
+            _ if config.replay_protect && late => ReceiveOutcome::Late,
+            _ if duplicate => ReceiveOutcome::Duplicate,
+            Finding::Late => ReceiveOutcome::Late,
+            Finding::Duplicate => ReceiveOutcome::Duplicate,
+            Finding::Undeliverable | Finding::ToBeOpened => ReceiveOutcome::NotValid,
+            Finding::Forged
+                if claim.changes_text || config.validate_frames == ValidateFrames::Strict =>
+            {
+                ReceiveOutcome::NotValid
+            }
+            Finding::Forged => ReceiveOutcome::Invalid,
+            Finding::NotToBeChecked | Finding::Authentic if late => ReceiveOutcome::Delayed,
+            Finding::NotToBeChecked => ReceiveOutcome::Unchecked,
+            Finding::Authentic => ReceiveOutcome::Ok,
+        };
+        let counter = match outcome {
+            ReceiveOutcome::Ok => &mut counters.in_pkts_ok,
+            ReceiveOutcome::Unchecked => &mut counters.in_pkts_unchecked,
+            ReceiveOutcome::Delayed => &mut counters.in_pkts_delayed,
+            ReceiveOutcome::Late => &mut counters.in_pkts_late,
+            ReceiveOutcome::Invalid => &mut counters.in_pkts_invalid,
+            ReceiveOutcome::Duplicate => &mut counters.duplicate,
+            ReceiveOutcome::NotValid => &mut counters.in_pkts_not_valid,
+            _ => &mut self.counters.verification.in_pkts_overrun,
+        };
+        *counter += 1;
+        if finding == Finding::Authentic && outcome.is_delivered() {
+            sa.replay
+                .advance(claim.pn, config.replay_window, config.detect_duplicates);
+            let octets = (claim.layout.icv - claim.layout.data) as u64;
+            let verification = &mut self.counters.verification;
+            if claim.encrypted {
+                verification.in_octets_decrypted += octets;
+            } else {
+                verification.in_octets_validated += octets;
+            }
+        }
+        outcome
+    }
+
+    /// Whether the frames after this one must wait for its commit, because that may change how their packet
+    /// numbers are recovered. Once in 2^31 frames; it keeps batches exactly equal to single calls.
+    fn moves_recovery<F>(&self, admitted: &Admitted<F>) -> bool {
+        let Fate::WithSa {
+            claim,
+            finding: Finding::ToBeOpened,
+        } = &admitted.fate
+        else {
+            return false;
+        };
+        self.receive.get(claim.sc, claim.an).is_some_and(|sa| {
+            sa.suite.is_xpn()
+                && sa
+                    .replay
+                    .moves_recovery(claim.pn, self.config.replay_window)
+        })
+    }
+
+    /// Opens and commits what is in the batch, and leaves it empty.
+    fn finish_batch<F: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        batch: &mut ArrayVec<Admitted<F>, BATCH>,
+        key: Option<u16>,
+        deliver: &mut impl FnMut(Verdict<F>),
+    ) {
+        if let Some(installed) = key.and_then(|index| self.keys.get(index)) {
+            let mut jobs: ArrayVec<OpenJob<'_>, BATCH> = ArrayVec::new();
+            let mut lifted: ArrayVec<ClearTags, BATCH> = ArrayVec::new();
+            for (job, tags) in batch
+                .iter_mut()
+                .filter(|a| a.needs_key())
+                .map(Admitted::job)
+            {
+                jobs.push(job);
+                lifted.push(tags);
+            }
+            installed.key.open_batch(&mut jobs);
+            let authentic: ArrayVec<bool, BATCH> = jobs.iter().map(OpenJob::is_authentic).collect();
+            drop(jobs);
+            let to_settle = batch.iter_mut().filter(|admitted| admitted.needs_key());
+            for (admitted, (authentic, tags)) in to_settle.zip(authentic.into_iter().zip(&lifted)) {
+                admitted.settle(authentic, tags);
+            }
+        }
+        for admitted in batch.drain(..) {
+            deliver(self.commit(Opened {
+                frame: admitted.frame,
+                fate: admitted.fate,
+            }));
+        }
+    }
+}
+
+impl Layout {
+    /// Takes the SecTAG out by moving what stands before it up to the data. Gives the frame's new place.
+    fn strip(self, octets: &mut [u8]) -> Range<usize> {
+        let start = self.data - self.tag;
+        octets.copy_within(..self.tag, start);
+        start..self.icv
+    }
+}
