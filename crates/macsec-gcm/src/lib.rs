@@ -110,9 +110,22 @@ pub trait Backend {
     fn expand(&self, key: KeyBytes<'_>) -> Self::Key;
 }
 
+impl<B: Backend + ?Sized> Backend for &B {
+    type Key = B::Key;
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn expand(&self, key: KeyBytes<'_>) -> Self::Key {
+        (**self).expand(key)
+    }
+}
+
 /// A key made ready for many frames.
 ///
-/// Implementations keep to these rules, which the crate `macsec-gcm-test` checks:
+/// Implementations keep to these rules; the crate `macsec-gcm-test` checks what of them can be seen
+/// from outside:
 /// - a batch gives the very octets that its jobs would give one by one, in any mix of lengths;
 /// - the failed-open contract of [`OpenJob`];
 /// - key material is erased on drop and never shown by `Debug`;

@@ -148,7 +148,7 @@ impl<K: GcmKey> Sealer<K> {
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let ReservedPn { owner, pn } = pn;
+        let (owner, pn) = pn.spend();
         let header_len = match self.check(owner, &frame) {
             Ok(header_len) => header_len,
             Err(error) => return Err(Refused { error, frame }),
@@ -385,7 +385,7 @@ where
     fn reserve_one(&mut self) -> Result<(ReservedPn, Sealer<&B::Key>), ProtectError> {
         let mut block = self.transmit.reserve(1)?;
         let pn = block.take_next().ok_or(ProtectError::PnExhausted)?;
-        let sealer = self.sealer_of(pn.owner).ok_or(ProtectError::NoTransmitSa)?;
+        let sealer = self.sealer_of(pn.owner()).ok_or(ProtectError::NoTransmitSa)?;
         Ok((pn, sealer))
     }
 

@@ -120,8 +120,20 @@ impl PnBlock {
 #[derive(Debug)]
 #[must_use = "a reserved packet number that is not used leaves a gap"]
 pub struct ReservedPn {
-    pub(crate) owner: SaTicket,
-    pub(crate) pn: u64,
+    owner: SaTicket,
+    pn: u64,
+}
+
+impl ReservedPn {
+    /// The SA this belongs to.
+    pub(crate) const fn owner(&self) -> SaTicket {
+        self.owner
+    }
+
+    /// Gives the number up for good.
+    pub(crate) fn spend(self) -> (SaTicket, u64) {
+        (self.owner, self.pn)
+    }
 }
 
 /// What ties a reservation to the very SA that made it: the SecY (by its SCI), the key, and which installation.

@@ -1,0 +1,181 @@
+//! What the demo found, and whether all held that should hold.
+
+use serde::Serialize;
+
+use super::{
+    topology::End,
+    traffic::TrafficResult,
+    wire::{Attacks, WireCounts},
+    worker::Status,
+};
+
+/// Frames that must have been delivered for each second of the demo, 1,000 in the usual five.
+const MIN_DELIVERED_PER_SECOND: f64 = 200.0;
+
+/// The result, as `macsec demo --json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Whether everything held.
+    pub passed: bool,
+    /// What did not hold, one line each.
+    pub failures: Vec<String>,
+    /// The cipher suite, as `ip macsec` spells it.
+    pub cipher_suite: String,
+    /// The cipher backend of the gateways.
+    pub backend: String,
+    /// How long the clouds talked.
+    pub seconds: f64,
+    /// Frames protected by both gateways.
+    pub frames_sent: u64,
+    /// Frames validated by both gateways and taken by their hosts.
+    pub frames_delivered: u64,
+    /// Sent and not delivered, wherever they were lost: gateways, rings, kernel.
+    pub frames_lost: u64,
+    /// Frames on the wire that were neither MACsec nor EAPOL, nor the attacker's own.
+    pub plaintext_frames_on_wire: u64,
+    /// Tampered frames that gateway B dropped: InPktsNotValid.
+    pub tampered_dropped: u64,
+    /// Replayed frames that gateway B dropped: InPktsLate.
+    pub replayed_dropped: u64,
+    /// Injected frames that gateway B dropped: InPktsNoTag.
+    pub injected_dropped: u64,
+    /// How many of each attack were made.
+    pub attacks: Attacks,
+    /// What a tap on the wire saw.
+    pub wire: WireCounts,
+    /// What the clouds' applications saw.
+    pub traffic: TrafficResult,
+    /// Gateways A and B in their own words.
+    pub gateways: [Status; 2],
+}
+
+/// All that was observed.
+pub struct Observed {
+    /// The cipher suite's name.
+    pub cipher_suite: String,
+    /// How long the clouds talked.
+    pub seconds: f64,
+    /// How many of each attack were made.
+    pub attacks: Attacks,
+    /// What a tap on the wire saw.
+    pub wire: WireCounts,
+    /// What the clouds' applications saw.
+    pub traffic: TrafficResult,
+    /// Gateways A and B in their own words.
+    pub gateways: [Status; 2],
+}
+
+impl Report {
+    /// Adds up what was observed and judges it.
+    #[must_use]
+    pub fn new(observed: Observed) -> Self {
+        let Observed { cipher_suite, seconds, attacks, wire, traffic, gateways } = observed;
+        let b = &gateways[End::B as usize];
+        let sum = |value: fn(&Status) -> u64| gateways.iter().map(value).sum::<u64>();
+        let frames_sent = sum(|status| status.sealed);
+        let frames_delivered = sum(|status| status.delivered);
+        let mut report = Self {
+            passed: false,
+            failures: Vec::new(),
+            cipher_suite,
+            backend: b.backend.clone(),
+            seconds,
+            frames_sent,
+            frames_delivered,
+            frames_lost: frames_sent.saturating_sub(frames_delivered),
+            plaintext_frames_on_wire: wire.plaintext,
+            tampered_dropped: b.counter("InPktsNotValid"),
+            replayed_dropped: b.counter("InPktsLate"),
+            injected_dropped: b.counter("InPktsNoTag"),
+            attacks,
+            wire,
+            traffic,
+            gateways,
+        };
+        report.failures = report.find_failures();
+        report.passed = report.failures.is_empty();
+        report
+    }
+
+    fn find_failures(&self) -> Vec<String> {
+        let Self { attacks, wire, traffic, .. } = self;
+        let mut failures = Vec::new();
+        let mut must = |holds: bool, failure: String| {
+            if !holds {
+                failures.push(failure);
+            }
+        };
+        must(
+            self.frames_delivered as f64 > MIN_DELIVERED_PER_SECOND * self.seconds.floor(),
+            format!("only {} frames were delivered", self.frames_delivered),
+        );
+        must(
+            self.frames_sent == self.frames_delivered,
+            format!("{} frames sent, {} delivered", self.frames_sent, self.frames_delivered),
+        );
+        must(wire.plaintext == 0, format!("{} frames in clear on the wire", wire.plaintext));
+        must(wire.missed == 0, format!("the tap on the wire missed {} frames", wire.missed));
+        for (attack, made, dropped) in [
+            ("tampered", attacks.tampered, self.tampered_dropped),
+            ("replayed", attacks.replayed, self.replayed_dropped),
+            ("injected", attacks.injected, self.injected_dropped),
+        ] {
+            must(made > 0, format!("no frame was {attack}"));
+            must(made == dropped, format!("{made} frames {attack}, {dropped} dropped as such"));
+        }
+        let attacks_seen = attacks.tampered + attacks.replayed + attacks.injected;
+        must(
+            // A replayed frame looks like itself the first time too.
+            wire.attacks >= attacks_seen,
+            format!("{attacks_seen} attacks made, {} seen on the wire", wire.attacks),
+        );
+        for (direction, udp) in [("A to B", traffic.udp_a_to_b), ("B to A", traffic.udp_b_to_a)] {
+            must(udp.is_clean(), format!("UDP from {direction}: {udp:?}"));
+        }
+        must(traffic.tcp_a_to_b.intact, "TCP from A to B: the hashes differ".to_owned());
+        for (gateway, status) in ["A", "B"].iter().zip(&self.gateways) {
+            for (name, value) in &status.local {
+                must(*value == 0, format!("gateway {gateway} counted {name}: {value}"));
+            }
+        }
+        failures
+    }
+
+    /// The summary for people.
+    pub fn print(&self) {
+        let Self { attacks, wire, traffic, .. } = self;
+        let [a_to_b, b_to_a] = [traffic.udp_a_to_b, traffic.udp_b_to_a];
+        println!();
+        println!("  {} ({} backend), {:.1} s", self.cipher_suite, self.backend, self.seconds);
+        println!();
+        println!("  protected by both gateways   {:>9} frames", self.frames_sent);
+        println!("  validated and delivered      {:>9} frames", self.frames_delivered);
+        println!("  lost                         {:>9}", self.frames_lost);
+        println!();
+        println!("  on the wire: MACsec          {:>9} frames", wire.protected);
+        println!("               EAPOL           {:>9}", wire.eapol);
+        println!("               in clear        {:>9}", wire.plaintext);
+        println!();
+        println!("  attacks on gateway B            made   dropped   counter");
+        for (name, made, dropped, counter) in [
+            ("tampered, PN raised", attacks.tampered, self.tampered_dropped, "InPktsNotValid"),
+            ("old frame replayed", attacks.replayed, self.replayed_dropped, "InPktsLate"),
+            ("plain frame injected", attacks.injected, self.injected_dropped, "InPktsNoTag"),
+        ] {
+            println!("    {name:<24} {made:>9} {dropped:>9}   {counter}");
+        }
+        println!();
+        println!("  UDP A to B  {:>6} of {} datagrams, in order", a_to_b.received, a_to_b.sent);
+        println!("  UDP B to A  {:>6} of {} datagrams, in order", b_to_a.received, b_to_a.sent);
+        let tcp = &traffic.tcp_a_to_b;
+        let verdict = if tcp.intact { "SHA-256 equal at both ends" } else { "SHA-256 DIFFERS" };
+        println!("  TCP A to B  {:>6.1} MB, {verdict}", tcp.octets as f64 / 1e6);
+        println!();
+        if self.passed {
+            println!("  PASSED: nothing in clear, nothing lost, every attack dropped and counted.");
+        } else {
+            println!("  FAILED:");
+            self.failures.iter().for_each(|failure| println!("    - {failure}"));
+        }
+    }
+}

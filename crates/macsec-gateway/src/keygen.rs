@@ -1,0 +1,108 @@
+//! `macsec keygen`: keys from the system's random number generator.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli;
+
+/// Options of `macsec keygen`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Options {
+    /// Which key to make
+    #[arg(value_enum, default_value_t = Kind::All)]
+    pub kind: Kind,
+
+    /// Bits of the CAK and the SAK
+    #[arg(long, value_name = "BITS", default_value_t = 256, value_parser = parse_bits)]
+    pub bits: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `macsec keygen` can make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A CKN with its CAK, and a SAK
+    All,
+    /// The long-lived secret that MKA starts from, shared by the ends of a link
+    Cak,
+    /// The name of a CAK: 32 octets, no secret
+    Ckn,
+    /// The key of one SA, for static keys in a lab
+    Sak,
+}
+
+/// What was made. Serialized as it is printed; there is no `Debug`.
+#[derive(Serialize)]
+struct Keys {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ckn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cak: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sak: Option<Zeroizing<String>>,
+}
+
+const CKN_LEN: usize = 32;
+
+/// Makes the keys and prints them.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    match make(options) {
+        Ok(keys) => {
+            print(&keys, options.json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => cli::cannot_run("keygen", &format_args!("no random numbers: {error}")),
+    }
+}
+
+fn make(options: &Options) -> Result<Keys, getrandom::Error> {
+    let wants = |kind| options.kind == Kind::All || options.kind == kind;
+    let key = |wanted: bool| wanted.then(|| random_hex(options.bits / 8)).transpose();
+    Ok(Keys {
+        ckn: wants(Kind::Ckn).then(|| random_hex(CKN_LEN)).transpose()?.map(|ckn| ckn.to_string()),
+        cak: key(wants(Kind::Cak))?,
+        sak: key(wants(Kind::Sak))?,
+    })
+}
+
+fn print(keys: &Keys, json: bool) {
+    if json {
+        match serde_json::to_string(keys).map(Zeroizing::new) {
+            Ok(json) => println!("{}", *json),
+            Err(error) => unreachable!("strings always serialize: {error}"),
+        }
+        return;
+    }
+    let named = [
+        ("ckn", keys.ckn.as_ref()),
+        ("cak", keys.cak.as_deref()),
+        ("sak", keys.sak.as_deref()),
+    ];
+    for (name, key) in named {
+        if let Some(key) = key {
+            println!("{name} = \"{key}\"");
+        }
+    }
+}
+
+/// `len` random octets as hexadecimal digits.
+fn random_hex(len: usize) -> Result<Zeroizing<String>, getrandom::Error> {
+    let mut octets = Zeroizing::new(vec![0; len]);
+    getrandom::fill(&mut octets)?;
+    Ok(Zeroizing::new(hex::encode(&*octets)))
+}
+
+fn parse_bits(text: &str) -> Result<usize, String> {
+    match text {
+        "128" => Ok(128),
+        "256" => Ok(256),
+        _ => Err("must be 128 or 256".to_owned()),
+    }
+}

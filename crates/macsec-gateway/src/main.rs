@@ -1,0 +1,6 @@
+//! The binary `macsec`.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    macsec_gateway::cli::main()
+}

@@ -1,0 +1,332 @@
+//! System calls with safe interfaces. Together with `packet/mmap.rs` the only unsafe code.
+//!
+//! Every function here is sound for all arguments: file descriptors are borrowed (so they are
+//! open), and each kernel structure is passed with its own size.
+
+use std::ffi::{CStr, c_int, c_ulong, c_void};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Plain data that the kernel may read and write octet by octet.
+///
+/// # Safety
+/// Any octets must be a valid value, and there must be no padding.
+pub(crate) unsafe trait Plain: Copy {}
+
+// SAFETY: an integer.
+unsafe impl Plain for c_int {}
+// SAFETY: four `c_uint`.
+unsafe impl Plain for libc::tpacket_req {}
+// SAFETY: seven `c_uint`.
+unsafe impl Plain for libc::tpacket_req3 {}
+// SAFETY: two `c_uint`.
+unsafe impl Plain for libc::tpacket_stats {}
+// SAFETY: three `c_uint`.
+unsafe impl Plain for libc::tpacket_stats_v3 {}
+// SAFETY: c_int, two u16, eight octets: 16 without padding.
+unsafe impl Plain for libc::packet_mreq {}
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// A new socket, closed on exec and non-blocking.
+pub(crate) fn socket(domain: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::socket(domain, kind, protocol) })?;
+    // SAFETY: the descriptor has just been made, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn set_option<T: Plain>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &T,
+) -> io::Result<()> {
+    let value: *const T = value;
+    let len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` points at `len` initialised octets (`Plain` has no padding).
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.cast(), len) })?;
+    Ok(())
+}
+
+pub(crate) fn get_option<T: Plain + Default>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+) -> io::Result<T> {
+    let mut value = T::default();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    let out: *mut T = &raw mut value;
+    // SAFETY: the kernel writes at most `len` octets to `out`, and any octets are a valid `T`.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, out.cast(), &raw mut len) })?;
+    Ok(value)
+}
+
+/// PACKET_STATISTICS of a TPACKET_V2 ring: (packets, drops) since the last call.
+pub(crate) fn packet_statistics_v2(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats> {
+    let mut value = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    fill_option(
+        socket,
+        libc::SOL_PACKET,
+        libc::PACKET_STATISTICS,
+        &mut value,
+    )?;
+    Ok(value)
+}
+
+/// PACKET_STATISTICS of a TPACKET_V3 ring since the last call.
+pub(crate) fn packet_statistics_v3(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats_v3> {
+    let mut value = libc::tpacket_stats_v3 {
+        tp_packets: 0,
+        tp_drops: 0,
+        tp_freeze_q_cnt: 0,
+    };
+    fill_option(
+        socket,
+        libc::SOL_PACKET,
+        libc::PACKET_STATISTICS,
+        &mut value,
+    )?;
+    Ok(value)
+}
+
+fn fill_option<T: Plain>(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &mut T,
+) -> io::Result<()> {
+    let mut len = size_of::<T>() as libc::socklen_t;
+    let out: *mut T = value;
+    // SAFETY: the kernel writes at most `len` octets to `out`, and any octets are a valid `T`.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, out.cast(), &raw mut len) })?;
+    Ok(())
+}
+
+/// Binds an AF_PACKET socket to an interface. `protocol` is an EtherType in host order; 0 receives
+/// nothing.
+pub(crate) fn bind_packet(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    let address: *const libc::sockaddr_ll = &raw const address;
+    // SAFETY: `address` points at a whole `sockaddr_ll` and `len` is its size.
+    check(unsafe { libc::bind(socket.as_raw_fd(), address.cast(), len) })?;
+    Ok(())
+}
+
+/// Lets a packet socket receive only frames whose EtherType (as the kernel sees it, behind an outer
+/// VLAN tag that it has taken out) is `ether_type`.
+pub(crate) fn filter_ether_type(socket: BorrowedFd<'_>, ether_type: u16) -> io::Result<()> {
+    let step = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let protocol = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, protocol),
+        step(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            ether_type.into(),
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    let filter: *const libc::sock_fprog = &raw const filter;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: `filter` is a whole sock_fprog whose program is alive and of the length it says; the
+    // kernel copies (and checks) it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, filter.cast(), len) })?;
+    Ok(())
+}
+
+/// Tells the kernel to send what stands in a TX ring, without waiting. Returns octets accepted.
+pub(crate) fn kick(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    // SAFETY: a null buffer of length 0 is never read.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// poll(2); an interruption by a signal counts as "nothing happened". `None` waits for ever.
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(|t| libc::timespec {
+        tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    let timeout = timeout
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
+    let count = fds.len() as libc::nfds_t;
+    // SAFETY: `fds` has `count` entries; `timeout` is null or a live timespec; no signal mask.
+    let result = unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, std::ptr::null()) };
+    match check(result) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            fds.iter_mut().for_each(|fd| fd.revents = 0);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+pub(crate) fn page_size() -> usize {
+    // SAFETY: no pointers are passed.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}
+
+/// The index of the interface `name` in the network namespace of this thread; 0 if there is none.
+pub(crate) fn interface_index(name: &CStr) -> u32 {
+    // SAFETY: `name` ends with a NUL.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
+/// An `ifreq` whose argument is all zeroes.
+pub(crate) fn ifreq(name: &[u8; libc::IFNAMSIZ]) -> libc::ifreq {
+    // SAFETY: octets, integers and a null pointer: all zeroes are valid.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = *from as std::ffi::c_char;
+    }
+    request
+}
+
+/// The current MTU of an interface, whatever its name is now.
+pub(crate) fn interface_mtu(socket: BorrowedFd<'_>, index: u32) -> io::Result<usize> {
+    let mut request = ifreq(&[0; libc::IFNAMSIZ]);
+    request.ifr_ifru.ifru_ifindex =
+        c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    ioctl_ifreq(socket, libc::SIOCGIFNAME, &mut request)?;
+    ioctl_ifreq(socket, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: SIOCGIFMTU has stored an int there (and any octets are one).
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// SIOCETHTOOL with a `struct ethtool_value`: sends `data`, returns what the kernel left there.
+pub(crate) fn ethtool_value(
+    socket: BorrowedFd<'_>,
+    name: &[u8; libc::IFNAMSIZ],
+    command: u32,
+    data: u32,
+) -> io::Result<u32> {
+    let mut value = [command, data];
+    let mut request = ifreq(name);
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    ioctl_ifreq(socket, libc::SIOCETHTOOL, &mut request)?;
+    Ok(value[1])
+}
+
+/// The requests passed here are SIOCGIFNAME, SIOCGIFMTU and SIOCETHTOOL (with its value alive).
+fn ioctl_ifreq(
+    socket: BorrowedFd<'_>,
+    request: c_ulong,
+    argument: &mut libc::ifreq,
+) -> io::Result<()> {
+    let argument: *mut libc::ifreq = argument;
+    // SAFETY: `argument` is a whole ifreq; a pointer inside is null or the caller's live value.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), request as libc::Ioctl, argument) })?;
+    Ok(())
+}
+
+/// TUNSETIFF: makes `device` (an open /dev/net/tun) the interface `name`; returns its final name.
+pub(crate) fn tun_attach(
+    device: BorrowedFd<'_>,
+    name: &[u8; libc::IFNAMSIZ],
+    flags: c_int,
+) -> io::Result<[u8; libc::IFNAMSIZ]> {
+    let mut request = ifreq(name);
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    let argument: *mut libc::ifreq = &raw mut request;
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which `argument` is.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, argument) })?;
+    Ok(request.ifr_name.map(|c| c as u8))
+}
+
+/// TUNSETPERSIST takes its argument by value.
+pub(crate) fn tun_set_persistent(device: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETPERSIST, c_ulong::from(on)) })?;
+    Ok(())
+}
+
+/// TUNSETCARRIER takes its argument by pointer.
+pub(crate) fn tun_set_carrier(device: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let on = c_int::from(on);
+    // SAFETY: the kernel reads one int from the pointer.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETCARRIER, &raw const on) })?;
+    Ok(())
+}
+
+/// Moves this thread to a network namespace.
+pub(crate) fn set_network_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers are passed; only this thread's view of the network changes.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// Gives this thread namespaces of its own (`flags`: CLONE_NEWNET, CLONE_NEWUSER).
+pub(crate) fn unshare(flags: c_int) -> io::Result<()> {
+    debug_assert_eq!(flags & !(libc::CLONE_NEWNET | libc::CLONE_NEWUSER), 0);
+    // SAFETY: no pointers are passed, and neither flag touches memory or descriptors.
+    check(unsafe { libc::unshare(flags) })?;
+    Ok(())
+}
+
+/// The effective user and group of this process.
+pub(crate) fn effective_ids() -> (u32, u32) {
+    // SAFETY: cannot fail, no pointers.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: cannot fail, no pointers.
+    let group = unsafe { libc::getegid() };
+    (user, group)
+}
+
+/// Maps `len` octets of a packet socket's rings, shared with the kernel.
+pub(crate) fn map_ring(socket: BorrowedFd<'_>, len: usize) -> io::Result<*mut c_void> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+    // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+    let base = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            protection,
+            flags,
+            socket.as_raw_fd(),
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(base)
+    }
+}
