@@ -66,7 +66,10 @@ fn make(options: &Options) -> Result<Keys, getrandom::Error> {
     let wants = |kind| options.kind == Kind::All || options.kind == kind;
     let key = |wanted: bool| wanted.then(|| random_hex(options.bits / 8)).transpose();
     Ok(Keys {
-        ckn: wants(Kind::Ckn).then(|| random_hex(CKN_LEN)).transpose()?.map(|ckn| ckn.to_string()),
+        ckn: wants(Kind::Ckn)
+            .then(|| random_hex(CKN_LEN))
+            .transpose()?
+            .map(|ckn| ckn.to_string()),
         cak: key(wants(Kind::Cak))?,
         sak: key(wants(Kind::Sak))?,
     })

@@ -17,12 +17,12 @@ use std::{
 };
 
 use macsec::{
-    An, BATCH, CipherSuite, Config, DataKey, DataKeyError, FrameBuf, HEADROOM, InstallError, Ki,
-    KeySlot, LifeCycleError, MAX_OVERHEAD, Portable, ReceiveSa, ReceiveScSlot, Sak, Salt, Sci,
+    An, BATCH, CipherSuite, Config, DataKey, DataKeyError, FrameBuf, HEADROOM, InstallError,
+    KeySlot, Ki, LifeCycleError, MAX_OVERHEAD, Portable, ReceiveSa, ReceiveScSlot, Sak, Salt, Sci,
     SecY, Ssci, TAILROOM, TransmitSa,
 };
 use macsec_io::{
-    packet::{PacketError, PacketRxRing, PacketTxRing, PushError, RxConfig, TxConfig},
+    packet::{PacketError, PacketRxRing, PacketTxRing, PushError, RxConfig, RxMode, TxConfig},
     poll,
     tap::Tap,
 };
@@ -156,10 +156,15 @@ impl Port {
         let peers = [const { ReceiveScSlot::EMPTY }; 4];
         let secy = SecY::new(Portable, sci, controls, keys, peers)?;
 
-        let mut rx = RxConfig::default();
-        rx.max_frame = max_frame + INNER_VLAN_TAGS;
-        rx.mode = macsec_io::packet::RxMode::Slots { frames: RX_SLOTS };
-        let tx = TxConfig { max_frame, ..TxConfig::default() };
+        let rx = RxConfig {
+            mode: RxMode::Slots { frames: RX_SLOTS },
+            max_frame: max_frame + INNER_VLAN_TAGS,
+            ..RxConfig::default()
+        };
+        let tx = TxConfig {
+            max_frame,
+            ..TxConfig::default()
+        };
         let tx_slots = tx.frames;
         // One octet more than the longest frame: a read that fills the buffer may have been cut.
         let inner = ETHERNET_HEADER + INNER_VLAN_TAGS + inner_mtu(uplink_mtu) as usize + 1;
@@ -179,17 +184,37 @@ impl Port {
     /// # Errors
     /// [`PortError`]; equal SCIs or SSCIs on both ends among others.
     pub fn install_static_keys(&mut self, keys: StaticKeys) -> Result<(), PortError> {
-        let StaticKeys { suite, ki, sak, salt, ssci, peer, peer_ssci } = keys;
+        let StaticKeys {
+            suite,
+            ki,
+            sak,
+            salt,
+            ssci,
+            peer,
+            peer_ssci,
+        } = keys;
         let an = An::default();
         let secy = &mut self.secy;
         secy.install_key(&DataKey::new(ki, suite, sak, salt)?)?;
         secy.create_receive_sc(peer)?;
         let offset = macsec::ConfidentialityOffset::Zero;
-        let receive = ReceiveSa { an, ki, ssci: peer_ssci, lowest_pn: 1, offset };
+        let receive = ReceiveSa {
+            an,
+            ki,
+            ssci: peer_ssci,
+            lowest_pn: 1,
+            offset,
+        };
         secy.install_receive_sa(peer, &receive)?;
         secy.enable_receive_sa(peer, an)?;
         let confidentiality = macsec::Confidentiality::default();
-        secy.install_transmit_sa(&TransmitSa { an, ki, ssci, next_pn: 1, confidentiality })?;
+        secy.install_transmit_sa(&TransmitSa {
+            an,
+            ki,
+            ssci,
+            next_pn: 1,
+            confidentiality,
+        })?;
         secy.enable_transmit_sa(an)?;
         Ok(())
     }
@@ -199,14 +224,14 @@ impl Port {
     ///
     /// # Errors
     /// [`PortError`], when the uplink or the TAP is gone for good.
-    pub fn turn(
-        &mut self,
-        control: BorrowedFd<'_>,
-        timeout: Duration,
-    ) -> Result<bool, PortError> {
+    pub fn turn(&mut self, control: BorrowedFd<'_>, timeout: Duration) -> Result<bool, PortError> {
         // While the uplink does not take what we have, the host's frames wait where they are.
         let congested = self.uplink_tx.pending() + BATCH > self.tx_slots;
-        let timeout = if self.uplink_tx.pending() > 0 { CONGESTED_PAUSE } else { timeout };
+        let timeout = if self.uplink_tx.pending() > 0 {
+            CONGESTED_PAUSE
+        } else {
+            timeout
+        };
         let uplink = self.uplink_rx.as_fd();
         let (uplink, tap, control) = if congested {
             let [uplink, control] =
@@ -259,7 +284,13 @@ impl Port {
     }
 
     fn uplink_to_tap(&mut self) {
-        let Self { secy, tap, uplink_rx, counters, .. } = self;
+        let Self {
+            secy,
+            tap,
+            uplink_rx,
+            counters,
+            ..
+        } = self;
         uplink_rx.receive_batch(UPLINK_BUDGET, |frames| {
             let mut eapol = 0;
             let data = frames.iter_mut().map(|frame| &mut **frame).filter(|frame| {
@@ -282,10 +313,19 @@ impl Port {
     fn tap_to_uplink(&mut self) -> Result<(), PortError> {
         let mut lengths = [0; BATCH];
         let read = self.read_tap(&mut lengths)?;
-        let Self { secy, uplink_tx, from_tap, counters, .. } = self;
-        let frames = from_tap.iter_mut().zip(&lengths[..read]).filter_map(|(buffer, &len)| {
-            FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
-        });
+        let Self {
+            secy,
+            uplink_tx,
+            from_tap,
+            counters,
+            ..
+        } = self;
+        let frames = from_tap
+            .iter_mut()
+            .zip(&lengths[..read])
+            .filter_map(|(buffer, &len)| {
+                FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
+            });
         secy.protect_batch(frames, |result| {
             // A refused frame has been counted by the SecY.
             let Ok(frame) = result else { return };
@@ -303,7 +343,9 @@ impl Port {
         let mut read = 0;
         // Bounded even if every frame is one that does not count.
         for _ in 0..2 * BATCH {
-            let Some(buffer) = self.from_tap.get_mut(read) else { break };
+            let Some(buffer) = self.from_tap.get_mut(read) else {
+                break;
+            };
             let end = buffer.len() - TAILROOM;
             match self.tap.read(&mut buffer[HEADROOM..end]) {
                 Ok(len) if is_eapol(&buffer[HEADROOM..HEADROOM + len]) => {

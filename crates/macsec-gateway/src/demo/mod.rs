@@ -4,10 +4,10 @@
 //! edge namespace of its own; a veth pair is the wire between the edges. The clouds exchange UDP and TCP, a tap listens to the
 //! wire, and an attacker on the wire tampers, replays and injects.
 
-mod report;
-mod topology;
-mod traffic;
-mod wire;
+pub mod report;
+pub mod topology;
+pub mod traffic;
+pub mod wire;
 pub mod worker;
 
 use std::{
@@ -57,11 +57,11 @@ pub struct Options {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     if let Err(error) = get_privileges() {
-        return cannot_run("demo", &format_args!("{error}; run it as root"));
+        return cannot_run("demo", &format_args!("{error}; root has it"));
     }
     let topology = match Topology::new() {
         Ok(topology) => topology,
-        Err(error) => return cannot_run("demo", &format_args!("{error}; run it as root")),
+        Err(error) => return cannot_run("demo", &error),
     };
     let report = match observe(options, &topology) {
         Ok(observed) => Report::new(observed),
@@ -78,7 +78,11 @@ pub fn run(options: &Options) -> ExitCode {
     } else {
         report.print();
     }
-    if report.passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
+    if report.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_FAILED)
+    }
 }
 
 /// Root has what it takes. Anyone else may be root of a user namespace, if the system lets them.
@@ -92,9 +96,14 @@ fn get_privileges() -> Result<(), NamespaceError> {
 /// Lets the clouds talk and the attacker strike, and gathers what everyone saw.
 fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
     let key = DemoKey::new(options.cipher_suite).map_err(io::Error::other)?;
-    let mut gateways =
-        [Worker::start(End::A, topology, &key)?, Worker::start(End::B, topology, &key)?];
-    let taps = [WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?];
+    let mut gateways = [
+        Worker::start(End::A, topology, &key)?,
+        Worker::start(End::B, topology, &key)?,
+    ];
+    let taps = [
+        WireTap::open(topology, End::A)?,
+        WireTap::open(topology, End::B)?,
+    ];
     for end in End::BOTH {
         topology.configure_tap(end).map_err(io::Error::other)?;
     }
@@ -117,7 +126,8 @@ fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
         let gateways = settle(&mut gateways);
         shared.stop.store(true, Ordering::Relaxed);
         let [tap_a, tap_b] = taps.map(|tap| {
-            tap.join().map_err(|_| io::Error::other("a tap on the wire panicked"))?
+            tap.join()
+                .map_err(|_| io::Error::other("a tap on the wire panicked"))?
         });
         let (seconds, traffic) = result?;
         Ok(Observed {
@@ -162,8 +172,9 @@ fn talk(
         }
         let seconds = start.elapsed();
         control.stop.store(true, Ordering::Relaxed);
-        let traffic =
-            traffic.join().map_err(|_| io::Error::other("the traffic thread panicked"))?;
+        let traffic = traffic
+            .join()
+            .map_err(|_| io::Error::other("the traffic thread panicked"))?;
         result.and(traffic).map(|traffic| (seconds, traffic))
     })
 }
@@ -197,20 +208,25 @@ fn settle(gateways: &mut [Worker; 2]) -> io::Result<[Status; 2]> {
 fn print_picture(options: &Options) {
     let [a, b] = End::BOTH.map(End::address);
     println!();
-    println!("  cloud A          edge A                              edge B          cloud B");
-    println!("  {a} --TAP-- gateway ==wire-a======wire-b== gateway --TAP-- {b}");
-    println!("                            {:^16}", options.cipher_suite);
+    println!("   cloud A         edge A                      edge B         cloud B");
+    println!(
+        "  {a} -- TAP -- gw ==== {:^16} ==== gw -- TAP -- {b}",
+        options.cipher_suite
+    );
     println!("                                  ^ attacker");
     println!();
 }
 
 fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: wire::Attacks) {
     println!(
-        "  {:>3} s   A>B {:>8} frames   B>A {:>8} frames   attacks {:>3} made, {:>3} dropped",
+        "  {:>3} s   A to B {:>8}   B to A {:>8} frames   attacks {:>3} made, {:>3} dropped",
         elapsed.as_secs(),
         b.delivered,
         a.delivered,
         attacks.tampered + attacks.replayed + attacks.injected,
-        ["InPktsNotValid", "InPktsLate", "InPktsNoTag"].map(|name| b.counter(name)).iter().sum::<u64>(),
+        ["InPktsNotValid", "InPktsLate", "InPktsNoTag"]
+            .map(|name| b.counter(name))
+            .iter()
+            .sum::<u64>(),
     );
 }

@@ -50,7 +50,13 @@ impl UdpResult {
     /// Whether every datagram came once and in order, and no other.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let Self { sent, received, reordered, duplicated, foreign } = *self;
+        let Self {
+            sent,
+            received,
+            reordered,
+            duplicated,
+            foreign,
+        } = *self;
         sent == received && reordered + duplicated + foreign == 0
     }
 }
@@ -106,13 +112,17 @@ impl Traffic {
                 socket.connect(at(end.other(), UDP_PORT))?;
                 socket.set_read_timeout(Some(STRAGGLER_TIMEOUT))?;
                 // Only root may go beyond the system's limit; without, a loaded machine may drop datagrams.
-                let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, UDP_BUFFER)
-                    .or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_BUFFER));
+                let _ =
+                    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, UDP_BUFFER)
+                        .or_else(|_| {
+                            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_BUFFER)
+                        });
                 Ok(socket)
             })
         };
-        let listener =
-            in_namespace(topology.cloud(End::B), || TcpListener::bind(at(End::B, TCP_PORT)))?;
+        let listener = in_namespace(topology.cloud(End::B), || {
+            TcpListener::bind(at(End::B, TCP_PORT))
+        })?;
         let client = in_namespace(topology.cloud(End::A), || {
             TcpStream::connect_timeout(&at(End::B, TCP_PORT), CONNECT_TIMEOUT)
         })?;
@@ -121,7 +131,11 @@ impl Traffic {
             stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
             stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
         }
-        Ok(Self { udp: [udp_socket(End::A)?, udp_socket(End::B)?], client, server })
+        Ok(Self {
+            udp: [udp_socket(End::A)?, udp_socket(End::B)?],
+            client,
+            server,
+        })
     }
 
     /// Sends until told to stop, waits for what is under way, and says what came of it.
@@ -129,7 +143,11 @@ impl Traffic {
     /// # Errors
     /// Those of the sockets.
     pub fn run(self, control: &Control) -> io::Result<TrafficResult> {
-        let Self { udp: [a, b], client, server } = self;
+        let Self {
+            udp: [a, b],
+            client,
+            server,
+        } = self;
         // Not known until the sender has stopped.
         let sent_by_a = &AtomicU64::new(u64::MAX);
         let sent_by_b = &AtomicU64::new(u64::MAX);
@@ -161,7 +179,9 @@ fn in_namespace<T: Send>(
 }
 
 fn join<T>(handle: thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {
-    handle.join().map_err(|_| io::Error::other("a traffic thread panicked"))?
+    handle
+        .join()
+        .map_err(|_| io::Error::other("a traffic thread panicked"))?
 }
 
 /// The length of datagram `number`: from the shortest to what fills a frame, never two alike in a row.
@@ -225,7 +245,10 @@ fn sequence_number(datagram: &[u8]) -> Option<u64> {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// Sends a stream that looks random until told to stop, then reads the other end's hash of it.
@@ -244,7 +267,11 @@ fn send_stream(mut stream: TcpStream, control: &Control) -> io::Result<TcpResult
     let ours = hash.finalize();
     let mut theirs = [0; 32];
     stream.read_exact(&mut theirs)?;
-    Ok(TcpResult { octets, sha256: hex::encode(ours), intact: ours[..] == theirs })
+    Ok(TcpResult {
+        octets,
+        sha256: hex::encode(ours),
+        intact: ours[..] == theirs,
+    })
 }
 
 /// Reads to the end of the stream and answers with the hash of it.
@@ -264,7 +291,9 @@ fn hash_stream(mut stream: TcpStream) -> io::Result<()> {
 fn fill(buffer: &mut [u8], offset: u64) {
     let mut state = offset.wrapping_add(0x9e37_79b9_7f4a_7c15);
     for chunk in buffer.chunks_mut(8) {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         chunk.copy_from_slice(&state.to_be_bytes()[..chunk.len()]);
     }
 }

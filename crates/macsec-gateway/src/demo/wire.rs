@@ -78,10 +78,12 @@ impl WireTap {
     /// # Errors
     /// [`PacketError`].
     pub fn open(topology: &Topology, end: End) -> io::Result<Self> {
-        let mut config = RxConfig::default();
-        config.mode = RxMode::Slots { frames: TAP_SLOTS };
-        config.max_frame = WIRE_MTU as usize + 64;
-        config.promiscuous = true;
+        let config = RxConfig {
+            mode: RxMode::Slots { frames: TAP_SLOTS },
+            max_frame: WIRE_MTU as usize + 64,
+            promiscuous: true,
+            ..RxConfig::default()
+        };
         let ring = open_in(topology, end, || PacketRxRing::open(end.wire(), &config))?;
         Ok(Self { ring, end })
     }
@@ -94,9 +96,13 @@ impl WireTap {
         let mut counts = WireCounts::default();
         loop {
             let stop = shared.stop.load(Ordering::Relaxed);
-            self.ring.wait(Some(TAP_TIMEOUT)).map_err(io::Error::other)?;
+            self.ring
+                .wait(Some(TAP_TIMEOUT))
+                .map_err(io::Error::other)?;
             let to_b = self.end == End::B;
-            let seen = self.ring.receive(TAP_SLOTS, |frame| count(&mut counts, frame, to_b, shared));
+            let seen = self
+                .ring
+                .receive(TAP_SLOTS, |frame| count(&mut counts, frame, to_b, shared));
             if stop && seen == 0 {
                 break;
             }
@@ -117,7 +123,8 @@ fn count(counts: &mut WireCounts, frame: &[u8], to_b: bool, shared: &Shared) {
         Some(ethertype) if ethertype == EAPOL => counts.eapol += 1,
         _ => counts.plaintext += 1,
     }
-    if to_b && WORTH_REPLAYING.contains(&frame.len()) && frame[ETHERTYPE_AT..].starts_with(&MACSEC) {
+    if to_b && WORTH_REPLAYING.contains(&frame.len()) && frame[ETHERTYPE_AT..].starts_with(&MACSEC)
+    {
         let mut overheard = lock(&shared.overheard);
         if overheard.is_none() {
             *overheard = Some(frame.to_vec());
@@ -148,9 +155,18 @@ impl Attacker {
     /// # Errors
     /// [`PacketError`].
     pub fn open(topology: &Topology) -> io::Result<Self> {
-        let config = TxConfig { frames: 64, max_frame: 2048, ..TxConfig::default() };
-        let ring = open_in(topology, End::A, || PacketTxRing::open(End::A.wire(), &config))?;
-        Ok(Self { ring, attacks: Attacks::default() })
+        let config = TxConfig {
+            frames: 64,
+            max_frame: 2048,
+            ..TxConfig::default()
+        };
+        let ring = open_in(topology, End::A, || {
+            PacketTxRing::open(End::A.wire(), &config)
+        })?;
+        Ok(Self {
+            ring,
+            attacks: Attacks::default(),
+        })
     }
 
     /// What has been done so far.
@@ -163,13 +179,20 @@ impl Attacker {
     /// # Errors
     /// [`PacketError`].
     pub fn strike(&mut self, shared: &Shared) -> io::Result<()> {
-        let Some(old) = lock(&shared.overheard).take() else { return Ok(()) };
+        let Some(old) = lock(&shared.overheard).take() else {
+            return Ok(());
+        };
         // Long enough for frames with higher packet numbers to have passed.
         std::thread::sleep(Duration::from_millis(30));
 
         let mut tampered = old.clone();
-        if let Some(pn) = tampered.get_mut(PN_AT..).and_then(|rest| rest.first_chunk_mut()) {
-            *pn = u32::from_be_bytes(*pn).wrapping_add(PN_RAISED_BY).to_be_bytes();
+        if let Some(pn) = tampered
+            .get_mut(PN_AT..)
+            .and_then(|rest| rest.first_chunk_mut())
+        {
+            *pn = u32::from_be_bytes(*pn)
+                .wrapping_add(PN_RAISED_BY)
+                .to_be_bytes();
             self.send(tampered, shared)?;
             self.attacks.tampered += 1;
         }
@@ -207,7 +230,11 @@ fn open_in<T: Send>(
     end: End,
     open: impl FnOnce() -> Result<T, PacketError> + Send,
 ) -> io::Result<T> {
-    topology.edge(end).run(open).map_err(io::Error::other)?.map_err(io::Error::other)
+    topology
+        .edge(end)
+        .run(open)
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

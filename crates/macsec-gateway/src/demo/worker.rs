@@ -53,8 +53,12 @@ impl DemoKey {
     /// # Errors
     /// That of the generator.
     pub fn new(suite: CipherSuite) -> Result<Self, getrandom::Error> {
-        let mut key =
-            Self { suite, sak: Zeroizing::new(vec![0; suite.key_len()]), ki: [0; 16], salt: [0; 12] };
+        let mut key = Self {
+            suite,
+            sak: Zeroizing::new(vec![0; suite.key_len()]),
+            ki: [0; 16],
+            salt: [0; 12],
+        };
         getrandom::fill(&mut key.sak)?;
         getrandom::fill(&mut key.ki)?;
         getrandom::fill(&mut key.salt)?;
@@ -128,7 +132,10 @@ impl Status {
             backend: port.secy().backend_name().to_owned(),
             sealed: secy.transmit_sc.out_pkts_encrypted + secy.transmit_sc.out_pkts_protected,
             delivered: own.tap_written,
-            counters: COUNTERS.iter().map(|c| (c.name.to_owned(), (c.value)(&secy))).collect(),
+            counters: COUNTERS
+                .iter()
+                .map(|c| (c.name.to_owned(), (c.value)(&secy)))
+                .collect(),
             local: local.map(|(name, value)| (name.to_owned(), value)).into(),
         })
     }
@@ -159,9 +166,18 @@ impl Worker {
             })
             .map_err(io::Error::other)??;
         let input = child.stdin.take();
-        let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
-        let mut worker = Self { child, input, output: BufReader::new(output) };
-        worker.send(&Zeroizing::new(serde_json::to_string(&key.config(end, topology))?))?;
+        let output = child
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("no standard output"))?;
+        let mut worker = Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        };
+        worker.send(&Zeroizing::new(serde_json::to_string(
+            &key.config(end, topology),
+        )?))?;
         worker.answer()?;
         Ok(worker)
     }
@@ -184,7 +200,10 @@ impl Worker {
     fn answer(&mut self) -> io::Result<Status> {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the gateway has ended"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the gateway has ended",
+            ));
         }
         Ok(serde_json::from_str(&line)?)
     }
