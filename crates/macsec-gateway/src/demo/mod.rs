@@ -219,7 +219,7 @@ fn print_picture(options: &Options) {
 
 fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: wire::Attacks) {
     println!(
-        "  {:>3} s   A to B {:>8}   B to A {:>8} frames   attacks {:>3} made, {:>3} dropped",
+        "  {:>3} s   A to B {:>8}   B to A {:>8} frames   attacks {:>3}, dropped {:>3}",
         elapsed.as_secs(),
         b.delivered,
         a.delivered,
