@@ -13,3 +13,8 @@ pub mod cli;
 pub mod demo;
 pub mod keygen;
 pub mod port;
+
+/// Compiles and runs the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

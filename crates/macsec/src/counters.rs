@@ -3,6 +3,8 @@
 //! All are `u64`, only ever grow, and belong to a SecY or an SC, never to an SA: replacing SAs does
 //! not touch them. The field names are the standard's in snake case.
 
+use crate::{MissingSa, ProtectError, ReceiveOutcome};
+
 /// Frame verification counters of a SecY (802.1AE clause 10.7.9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,6 +125,63 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts a frame that has been sealed.
+    pub(crate) const fn count_sealed(&mut self, user_data_octets: u64, encrypted: bool) {
+        if encrypted {
+            self.transmit_sc.out_pkts_encrypted += 1;
+            self.generation.out_octets_encrypted += user_data_octets;
+        } else {
+            self.transmit_sc.out_pkts_protected += 1;
+            self.generation.out_octets_protected += user_data_octets;
+        }
+    }
+
+    /// Counts a frame that was not sent.
+    pub(crate) const fn count_refused(&mut self, error: ProtectError) {
+        let counter = match error {
+            ProtectError::TooLong => &mut self.generation.out_pkts_too_long,
+            ProtectError::NoTransmitSa => &mut self.local.out_no_transmit_sa,
+            ProtectError::PnExhausted => &mut self.local.out_pn_exhausted,
+            ProtectError::SourceNotSci => &mut self.local.out_source_not_sci,
+            ProtectError::Runt
+            | ProtectError::NoHeadroom
+            | ProtectError::NoTailroom
+            | ProtectError::ForeignPn => &mut self.local.out_caller_error,
+        };
+        *counter += 1;
+    }
+
+    /// Counts a received frame whose outcome is not an SC's business.
+    pub(crate) fn count_without_sc(&mut self, outcome: ReceiveOutcome) {
+        let verification = &mut self.verification;
+        let local = &mut self.local;
+        match outcome {
+            ReceiveOutcome::Untagged => verification.in_pkts_untagged += 1,
+            ReceiveOutcome::NoTag => verification.in_pkts_no_tag += 1,
+            ReceiveOutcome::BadTag(_) => verification.in_pkts_bad_tag += 1,
+            ReceiveOutcome::NoSa(missing) => {
+                verification.in_pkts_no_sa += 1;
+                local.in_unknown_sci += u64::from(missing == MissingSa::UnknownSci);
+            }
+            ReceiveOutcome::NoSaError(missing) => {
+                verification.in_pkts_no_sa_error += 1;
+                local.in_no_sci += u64::from(missing == MissingSa::UnknownSci);
+            }
+            ReceiveOutcome::Overrun => verification.in_pkts_overrun += 1,
+            ReceiveOutcome::ReservedTci => local.in_reserved_tci += 1,
+            ReceiveOutcome::Runt => local.in_runt += 1,
+            // Null counts nowhere; the others are counted with their SC.
+            ReceiveOutcome::Null
+            | ReceiveOutcome::Unchecked
+            | ReceiveOutcome::Delayed
+            | ReceiveOutcome::Ok
+            | ReceiveOutcome::Invalid
+            | ReceiveOutcome::Late
+            | ReceiveOutcome::Duplicate
+            | ReceiveOutcome::NotValid => {}
+        }
+    }
+
     /// Frames received: every one has exactly one outcome, and this is the sum of all of them.
     ///
     /// (Frames that `validateFrames` Null passes are not counted anywhere.)

@@ -47,6 +47,7 @@ impl ClearVlanTags {
 /// Octets of addresses and clear VLAN tags at the front of `frame`, or `None` if nothing follows them.
 ///
 /// A tag counts only if at least one octet follows it.
+#[inline]
 pub(crate) fn header_len(frame: &[u8], clear: ClearVlanTags) -> Option<usize> {
     let mut at = ADDRESSES_LEN;
     for _ in 0..clear.count() {
@@ -60,11 +61,26 @@ pub(crate) fn header_len(frame: &[u8], clear: ClearVlanTags) -> Option<usize> {
 }
 
 /// Whether the EtherType at `at` is 88-E5.
+#[inline]
 pub(crate) fn is_macsec_at(frame: &[u8], at: usize) -> bool {
     frame.get(at..at + 2) == Some(&ETHERTYPE_MACSEC.to_be_bytes()[..])
 }
 
+/// Moves `len` octets of addresses and clear VLAN tags from `from` to `to`.
+#[inline]
+pub(crate) fn move_header(octets: &mut [u8], from: usize, to: usize, len: usize) {
+    if len == ADDRESSES_LEN {
+        // The length known, this is two moves instead of a call. The usual case.
+        let mut header = [0; ADDRESSES_LEN];
+        header.copy_from_slice(&octets[from..from + ADDRESSES_LEN]);
+        octets[to..to + ADDRESSES_LEN].copy_from_slice(&header);
+    } else {
+        octets.copy_within(from..from + len, to);
+    }
+}
+
 /// The source address of a frame of at least 12 octets.
+#[inline]
 pub(crate) fn source_address(frame: &[u8]) -> MacAddress {
     let mut mac = [0; 6];
     mac.copy_from_slice(&frame[6..ADDRESSES_LEN]);
@@ -87,7 +103,13 @@ impl ClearTags {
         len: 0,
     };
 
+    /// Octets of the tags.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Moves the addresses of `frame` up to its SecTAG at `tag_at`.
+    #[inline]
     pub(crate) fn lift(frame: &mut [u8], tag_at: usize) -> Self {
         let len = tag_at - ADDRESSES_LEN;
         let mut octets = [0; MAX_CLEAR_TAGS_LEN];
@@ -99,6 +121,7 @@ impl ClearTags {
     }
 
     /// Moves the addresses back and puts the tags in their place again.
+    #[inline]
     pub(crate) fn restore(&self, frame: &mut [u8]) {
         if self.len != 0 {
             frame.copy_within(self.len..self.len + ADDRESSES_LEN, 0);
@@ -127,6 +150,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> FrameBuf<F> {
     ///
     /// # Errors
     /// The buffer, when `range` reaches past its end or is reversed.
+    #[inline]
     pub fn new(buffer: F, range: Range<usize>) -> Result<Self, F> {
         if range.start <= range.end && range.end <= buffer.as_ref().len() {
             Ok(Self {
@@ -141,6 +165,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> FrameBuf<F> {
 
     /// The frame's octets.
     #[must_use]
+    #[inline]
     pub fn octets(&self) -> &[u8] {
         &self.buffer.as_ref()[self.start..self.end]
     }
@@ -157,6 +182,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> FrameBuf<F> {
         self.buffer
     }
 
+    #[inline]
     pub(crate) fn octets_mut(&mut self) -> &mut [u8] {
         &mut self.buffer.as_mut()[self.start..self.end]
     }

@@ -77,7 +77,8 @@ impl<S> KeyStore<S> {
                 return Err(KeyError::SakInUse);
             }
         }
-        let free = self.slots.as_mut().iter_mut().find(|slot| slot.0.is_none());
+        let mut slots = self.slots.as_mut().iter_mut().take(MAX_KEYS);
+        let free = slots.find(|slot| slot.0.is_none());
         free.ok_or(KeyError::NoFreeSlot)?.0 = Some(InstalledKey {
             ki: data_key.ki,
             suite: data_key.suite,
@@ -101,10 +102,11 @@ impl<S> KeyStore<S> {
     where
         S: Storage<KeySlot<K>>,
     {
-        let mut keys = (0..).zip(self.slots.as_ref());
+        let mut keys = (0..=u16::MAX).zip(self.slots.as_ref());
         keys.find_map(|(index, slot)| Some((index, slot.0.as_ref().filter(|key| key.ki == ki)?)))
     }
 
+    #[inline]
     pub(crate) fn get<K>(&self, index: u16) -> Option<&InstalledKey<K>>
     where
         S: Storage<KeySlot<K>>,
@@ -156,6 +158,9 @@ impl PartialEq for KeyCheck {
     }
 }
 
+/// How many keys are looked at, whatever room is lent: SAs refer to them by `u16`.
+const MAX_KEYS: usize = 1 << 16;
+
 /// How many former SAs a SecY remembers in each direction.
 const REMEMBERED: usize = 16;
 
@@ -165,8 +170,8 @@ const REMEMBERED: usize = 16;
 /// out a transmit SA.
 #[derive(Default)]
 pub(crate) struct PnHistory {
+    /// The latest first.
     entries: [Option<FormerSa>; REMEMBERED],
-    oldest: usize,
 }
 
 struct FormerSa {
@@ -179,22 +184,32 @@ struct FormerSa {
 impl PnHistory {
     /// Remembers that `next_pn` is the first unused PN of the SA with this key and nonce base.
     pub(crate) fn remember(&mut self, check: &KeyCheck, base: NonceBase, next_pn: Option<u64>) {
-        let known = self
-            .entries
-            .iter_mut()
-            .flatten()
-            .find(|e| e.check == *check && e.base == base);
-        if let Some(former) = known {
-            // `None`, no PN left, is the furthest of all.
-            former.next_pn = former.next_pn.zip(next_pn).map(|(a, b)| a.max(b));
-            return;
-        }
-        self.entries[self.oldest] = Some(FormerSa {
-            check: check.clone(),
-            base,
-            next_pn,
+        let known = self.entries.iter().position(|e| {
+            e.as_ref()
+                .is_some_and(|e| e.check == *check && e.base == base)
         });
-        self.oldest = (self.oldest + 1) % REMEMBERED;
+        // One that is known already becomes the latest; else the oldest makes room.
+        self.entries[..=known.unwrap_or(REMEMBERED - 1)].rotate_right(1);
+        let [latest, ..] = &mut self.entries;
+        match latest {
+            // `None`, no PN left, is the furthest of all.
+            Some(former) if known.is_some() => {
+                former.next_pn = former.next_pn.zip(next_pn).map(|(a, b)| a.max(b));
+            }
+            _ => {
+                *latest = Some(FormerSa {
+                    check: check.clone(),
+                    base,
+                    next_pn,
+                });
+            }
+        }
+    }
+
+    /// Whether an SA with this key and nonce base has been.
+    pub(crate) fn knows(&self, check: &KeyCheck, base: NonceBase) -> bool {
+        let mut entries = self.entries.iter().flatten();
+        entries.any(|e| e.check == *check && e.base == base)
     }
 
     /// Whether an SA with this key and nonce base may begin at `pn`.

@@ -27,10 +27,11 @@ impl NonceBase {
         Self(base)
     }
 
+    #[inline]
     pub(crate) fn with_pn(&self, pn: u64) -> [u8; NONCE_LEN] {
         let mut nonce = self.0;
-        for (octet, pn) in nonce[4..].iter_mut().zip(pn.to_be_bytes()) {
-            *octet ^= pn;
+        if let Some(low) = nonce.last_chunk_mut::<8>() {
+            *low = (u64::from_be_bytes(*low) ^ pn).to_be_bytes();
         }
         nonce
     }

@@ -4,12 +4,13 @@ use arrayvec::ArrayVec;
 use macsec_gcm::{Backend, GcmKey, SealJob, TAG_LEN};
 
 use crate::{
-    BATCH, ClearVlanTags, Confidentiality, FrameBuf, KeySlot, MacAddress, PnBlock, ProtectError,
-    ReceiveScSlot, ReservedPn, SecTag, SecY, Storage, TagProtection, TagSci,
-    frame::{self, ADDRESSES_LEN, ClearTags, HEADROOM},
+    An, BATCH, ClearVlanTags, Confidentiality, Config, Counters, FrameBuf, HEADROOM, ICV_LEN,
+    KeySlot, MacAddress, PnBlock, PnState, ProtectError, ReceiveScSlot, ReservedPn, SecTag, SecY,
+    Storage, TagProtection, TagSci,
+    frame::{self, ClearTags},
+    keys::KeyStore,
     nonce::NonceBase,
-    sectag::ICV_LEN,
-    transmit::{PnState, SaTicket},
+    transmit::{FreshPn, InstalledTransmitSa, SaTicket},
 };
 
 /// A frame as it goes on the wire: protected, or in clear because `protectFrames` is false.
@@ -102,9 +103,13 @@ impl<K: GcmKey> Sealer<K> {
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let mut prepared = self.prepare(pn, frame)?;
-        self.key.seal(&mut prepared.job());
-        Ok(prepared.finish())
+        if pn.owner() != self.owner {
+            return Err(Refused {
+                error: ProtectError::ForeignPn,
+                frame,
+            });
+        }
+        self.seal_with(pn.into_fresh(), frame)
     }
 
     /// Seals frames in batches, each with the next packet number of `pns`, and passes them on in order. Frames
@@ -113,43 +118,72 @@ impl<K: GcmKey> Sealer<K> {
         &self,
         pns: &mut PnBlock,
         frames: impl IntoIterator<Item = FrameBuf<F>>,
+        emit: impl FnMut(Result<Sealed<F>, Refused<F>>),
+    ) where
+        F: AsRef<[u8]> + AsMut<[u8]>,
+    {
+        let foreign = pns.owner() != self.owner;
+        let next_pn = || match pns.take_next() {
+            Some(_) if foreign => Err(ProtectError::ForeignPn),
+            Some(pn) => Ok(pn.into_fresh()),
+            None => Err(ProtectError::PnExhausted),
+        };
+        self.seal_batch_with(next_pn, frames, emit);
+    }
+
+    /// Seals with a packet number of this very SA.
+    #[inline]
+    fn seal_with<F>(&self, pn: FreshPn, frame: FrameBuf<F>) -> Result<Sealed<F>, Refused<F>>
+    where
+        F: AsRef<[u8]> + AsMut<[u8]>,
+    {
+        let mut prepared = self.prepare(pn, frame)?;
+        self.key.seal(&mut prepared.job());
+        Ok(prepared.finish())
+    }
+
+    /// Seals in batches with packet numbers of this very SA, one asked for with each frame.
+    fn seal_batch_with<F>(
+        &self,
+        mut next_pn: impl FnMut() -> Result<FreshPn, ProtectError>,
+        frames: impl IntoIterator<Item = FrameBuf<F>>,
         mut emit: impl FnMut(Result<Sealed<F>, Refused<F>>),
     ) where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
         let mut frames = frames.into_iter();
+        let mut batch: ArrayVec<_, BATCH> = ArrayVec::new();
         loop {
-            let mut batch: ArrayVec<_, BATCH> = frames
-                .by_ref()
-                .take(BATCH)
-                .map(|frame| match pns.take_next() {
-                    Some(pn) => self.prepare(pn, frame),
-                    None => Err(Refused {
-                        error: ProtectError::PnExhausted,
-                        frame,
-                    }),
-                })
-                .collect();
+            for frame in frames.by_ref().take(BATCH) {
+                batch.push(match next_pn() {
+                    Ok(pn) => self.prepare(pn, frame),
+                    Err(error) => Err(Refused { error, frame }),
+                });
+            }
             if batch.is_empty() {
                 return;
             }
-            let mut jobs: ArrayVec<_, BATCH> =
-                batch.iter_mut().flatten().map(Prepared::job).collect();
+            let mut jobs: ArrayVec<_, BATCH> = ArrayVec::new();
+            batch
+                .iter_mut()
+                .flatten()
+                .for_each(|prepared| jobs.push(prepared.job()));
             self.key.seal_batch(&mut jobs);
             drop(jobs);
             batch
-                .into_iter()
+                .drain(..)
                 .for_each(|result| emit(result.map(Prepared::finish)));
         }
     }
 
     /// Lays the frame out for the cipher: header moved, SecTAG written, nonce made.
-    fn prepare<F>(&self, pn: ReservedPn, mut frame: FrameBuf<F>) -> Result<Prepared<F>, Refused<F>>
+    #[inline]
+    fn prepare<F>(&self, pn: FreshPn, mut frame: FrameBuf<F>) -> Result<Prepared<F>, Refused<F>>
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let (owner, pn) = pn.spend();
-        let header_len = match self.check(owner, &frame) {
+        let pn = pn.spend();
+        let header_len = match self.check(&frame) {
             Ok(header_len) => header_len,
             Err(error) => return Err(Refused { error, frame }),
         };
@@ -160,39 +194,33 @@ impl<K: GcmKey> Sealer<K> {
             pn: pn as u32,
             ..self.template
         };
-        let start = frame.start - tag.octets();
-        let buffer = frame.buffer.as_mut();
-        buffer.copy_within(frame.start..frame.start + header_len, start);
-        frame.start = start;
+        let tag_len = tag.octets();
+        frame.start -= tag_len;
         frame.end += ICV_LEN;
         let octets = frame.octets_mut();
+        frame::move_header(octets, tag_len, 0, header_len);
         // The room is there: the header has just moved out of it.
         let _ = tag.emit(&mut octets[header_len..]);
         let clear_tags = ClearTags::lift(octets, header_len);
-        let aad = header_len - ADDRESSES_LEN;
-        let data = header_len + tag.octets();
+        let data = header_len + tag_len;
         let text = data + self.clear_octets.min(user_data);
-        let nonce = self.base.with_pn(pn);
         let encrypted = tag.protection == TagProtection::Encrypted;
         Ok(Prepared {
             frame,
-            nonce,
-            aad,
+            nonce: self.base.with_pn(pn),
+            data,
             text,
             clear_tags,
-            user_data,
             encrypted,
         })
     }
 
     /// Checks all there is to check while the frame is untouched. Gives the length of addresses and clear tags.
-    fn check<F>(&self, owner: SaTicket, frame: &FrameBuf<F>) -> Result<usize, ProtectError>
+    #[inline]
+    fn check<F>(&self, frame: &FrameBuf<F>) -> Result<usize, ProtectError>
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        if owner != self.owner {
-            return Err(ProtectError::ForeignPn);
-        }
         let octets = frame.octets();
         let header_len =
             frame::header_len(octets, self.clear_vlan_tags).ok_or(ProtectError::Runt)?;
@@ -219,16 +247,18 @@ impl<K: GcmKey> Sealer<K> {
 struct Prepared<F> {
     frame: FrameBuf<F>,
     nonce: [u8; macsec_gcm::NONCE_LEN],
-    aad: usize,
+    /// The Secure Data.
+    data: usize,
+    /// What is to be encrypted of it.
     text: usize,
     clear_tags: ClearTags,
-    user_data: usize,
     encrypted: bool,
 }
 
 impl<F: AsRef<[u8]> + AsMut<[u8]>> Prepared<F> {
+    #[inline]
     fn job(&mut self) -> SealJob<'_> {
-        let (aad_at, text_at, nonce) = (self.aad, self.text, self.nonce);
+        let (aad_at, text_at, nonce) = (self.clear_tags.len(), self.text, self.nonce);
         let (aad, rest) = self.frame.octets_mut().split_at_mut(text_at);
         let (text, tag) = split_icv(rest);
         SealJob {
@@ -239,17 +269,20 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Prepared<F> {
         }
     }
 
+    #[inline]
     fn finish(mut self) -> Sealed<F> {
         self.clear_tags.restore(self.frame.octets_mut());
+        let user_data = self.frame.end - self.frame.start - self.data - ICV_LEN;
         Sealed {
             frame: self.frame,
-            user_data: self.user_data,
+            user_data,
             encrypted: self.encrypted,
         }
     }
 }
 
 /// Parts the ICV from the text before it. `prepare` has made room for one.
+#[inline]
 fn split_icv(octets: &mut [u8]) -> (&mut [u8], &mut [u8; TAG_LEN]) {
     octets
         .split_last_chunk_mut()
@@ -272,14 +305,28 @@ where
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        if !self.config.protect_frames {
-            return Ok(self.pass(frame));
-        }
-        let sealed = match self.reserve_one() {
-            Ok((pn, sealer)) => sealer.seal(pn, frame),
-            Err(error) => Err(Refused { error, frame }),
+        let tag_sci = self.tag_sci();
+        let Self {
+            config,
+            keys,
+            transmit,
+            counters,
+            ..
+        } = self;
+        let sealed = if !config.protect_frames {
+            return Ok(pass(counters, frame));
+        } else if let Some(sealer) = sealer(keys, transmit.encoding(), config, tag_sci) {
+            match transmit.next_pn() {
+                Ok(pn) => sealer.seal_with(pn, frame),
+                Err(error) => Err(Refused { error, frame }),
+            }
+        } else {
+            Err(Refused {
+                error: ProtectError::NoTransmitSa,
+                frame,
+            })
         };
-        self.count(sealed)
+        count(counters, sealed)
     }
 
     /// Protects frames in batches and passes them on in order, each sent or refused. The same octets and counts as
@@ -291,31 +338,26 @@ where
     ) where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let mut frames = frames.into_iter();
-        loop {
-            let batch: ArrayVec<_, BATCH> = frames.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                return;
-            }
-            if !self.config.protect_frames {
-                batch
-                    .into_iter()
-                    .for_each(|frame| emit(Ok(self.pass(frame))));
-                continue;
-            }
-            let mut sealed: ArrayVec<_, BATCH> = ArrayVec::new();
-            match self.reserve(batch.len() as u32) {
-                Ok(mut pns) => match self.sealer(&pns) {
-                    Some(sealer) => {
-                        sealer.seal_batch(&mut pns, batch, |result| sealed.push(result));
-                    }
-                    None => sealed.extend(refuse(batch, ProtectError::NoTransmitSa)),
-                },
-                Err(error) => sealed.extend(refuse(batch, error)),
-            }
-            sealed
+        let tag_sci = self.tag_sci();
+        let Self {
+            config,
+            keys,
+            transmit,
+            counters,
+            ..
+        } = self;
+        if !config.protect_frames {
+            frames
                 .into_iter()
-                .for_each(|result| emit(self.count(result)));
+                .for_each(|frame| emit(Ok(pass(counters, frame))));
+        } else if let Some(sealer) = sealer(keys, transmit.encoding(), config, tag_sci) {
+            let emit = |sealed| emit(count(counters, sealed));
+            sealer.seal_batch_with(|| transmit.next_pn(), frames, emit);
+        } else {
+            let error = ProtectError::NoTransmitSa;
+            frames
+                .into_iter()
+                .for_each(|frame| emit(count(counters, Err(Refused { error, frame }))));
         }
     }
 
@@ -334,19 +376,18 @@ where
     /// The controls are those of this moment: get a new sealer for every batch.
     #[must_use]
     pub fn sealer(&self, pns: &PnBlock) -> Option<Sealer<&B::Key>> {
-        self.sealer_of(pns.owner)
+        sealer(
+            &self.keys,
+            self.transmit.owner(pns.owner()),
+            &self.config,
+            self.tag_sci(),
+        )
     }
 
     /// Step three: counts a sealed frame and makes it ready to send.
     pub fn count_sealed<F>(&mut self, sealed: Sealed<F>) -> ProtectedFrame<F> {
-        let octets = sealed.user_data as u64;
-        if sealed.encrypted {
-            self.transmit.counters.out_pkts_encrypted += 1;
-            self.counters.generation.out_octets_encrypted += octets;
-        } else {
-            self.transmit.counters.out_pkts_protected += 1;
-            self.counters.generation.out_octets_protected += octets;
-        }
+        self.counters
+            .count_sealed(sealed.user_data as u64, sealed.encrypted);
         ProtectedFrame {
             frame: sealed.frame,
         }
@@ -354,18 +395,7 @@ where
 
     /// Step three for a frame that was refused.
     pub fn count_refused(&mut self, error: ProtectError) {
-        let local = &mut self.counters.local;
-        let counter = match error {
-            ProtectError::TooLong => &mut self.counters.generation.out_pkts_too_long,
-            ProtectError::NoTransmitSa => &mut local.out_no_transmit_sa,
-            ProtectError::PnExhausted => &mut local.out_pn_exhausted,
-            ProtectError::SourceNotSci => &mut local.out_source_not_sci,
-            ProtectError::Runt
-            | ProtectError::NoHeadroom
-            | ProtectError::NoTailroom
-            | ProtectError::ForeignPn => &mut local.out_caller_error,
-        };
-        *counter += 1;
+        self.counters.count_refused(error);
     }
 
     /// How far the packet numbers of the encoding SA have got; `None` if there is no such SA.
@@ -382,41 +412,9 @@ where
         matches!(self.tag_sci(), TagSci::Explicit(_))
     }
 
-    fn reserve_one(&mut self) -> Result<(ReservedPn, Sealer<&B::Key>), ProtectError> {
-        let mut block = self.transmit.reserve(1)?;
-        let pn = block.take_next().ok_or(ProtectError::PnExhausted)?;
-        let sealer = self.sealer_of(pn.owner()).ok_or(ProtectError::NoTransmitSa)?;
-        Ok((pn, sealer))
-    }
-
-    fn sealer_of(&self, owner: SaTicket) -> Option<Sealer<&B::Key>> {
-        let (an, sa) = self.transmit.owner(owner)?;
-        let key = &self.keys.get(sa.key)?.key;
-        let (protection, clear_octets) = match sa.confidentiality {
-            Confidentiality::IntegrityOnly => (TagProtection::IntegrityOnly, usize::MAX),
-            Confidentiality::Encrypt(offset) => (TagProtection::Encrypted, offset.octets()),
-        };
-        let template = SecTag {
-            sci: self.tag_sci(),
-            protection,
-            an,
-            short_length: 0,
-            pn: 0,
-        };
-        Some(Sealer {
-            key,
-            owner,
-            base: sa.base,
-            template,
-            clear_octets,
-            only_source: self.config.use_es.then_some(self.transmit.sci.mac()),
-            clear_vlan_tags: self.config.clear_vlan_tags,
-            max_frame_octets: self.config.max_frame_octets,
-        })
-    }
-
     /// How the SCI goes into SecTAGs (802.1AE clause 10.5.3): in full if told so, or if there is more than one
     /// peer and neither `useES` nor `useSCB` says otherwise.
+    #[inline]
     fn tag_sci(&self) -> TagSci {
         let config = &self.config;
         match (config.use_es, config.use_scb) {
@@ -429,31 +427,64 @@ where
             (false, false) => TagSci::PointToPoint,
         }
     }
-
-    fn pass<F>(&mut self, frame: FrameBuf<F>) -> ProtectedFrame<F> {
-        self.counters.generation.out_pkts_untagged += 1;
-        ProtectedFrame { frame }
-    }
-
-    fn count<F>(
-        &mut self,
-        sealed: Result<Sealed<F>, Refused<F>>,
-    ) -> Result<ProtectedFrame<F>, Refused<F>> {
-        match sealed {
-            Ok(sealed) => Ok(self.count_sealed(sealed)),
-            Err(refused) => {
-                self.count_refused(refused.error);
-                Err(refused)
-            }
-        }
-    }
 }
 
-fn refuse<F>(
-    frames: ArrayVec<FrameBuf<F>, BATCH>,
-    error: ProtectError,
-) -> impl Iterator<Item = Result<Sealed<F>, Refused<F>>> {
-    frames
-        .into_iter()
-        .map(move |frame| Err(Refused { error, frame }))
+/// The sealer of a transmit SA, if there is such an SA.
+#[inline]
+fn sealer<'a, K, S: Storage<KeySlot<K>>>(
+    keys: &'a KeyStore<S>,
+    sa: Option<(An, &InstalledTransmitSa)>,
+    config: &Config,
+    tag_sci: TagSci,
+) -> Option<Sealer<&'a K>>
+where
+    K: 'a,
+{
+    let (an, sa) = sa?;
+    let (protection, clear_octets) = match sa.confidentiality {
+        Confidentiality::IntegrityOnly => (TagProtection::IntegrityOnly, usize::MAX),
+        Confidentiality::Encrypt(offset) => (TagProtection::Encrypted, offset.octets()),
+    };
+    Some(Sealer {
+        key: &keys.get(sa.key)?.key,
+        owner: sa.ticket,
+        base: sa.base,
+        template: SecTag {
+            sci: tag_sci,
+            protection,
+            an,
+            short_length: 0,
+            pn: 0,
+        },
+        clear_octets,
+        only_source: config.use_es.then_some(sa.ticket.sci.mac()),
+        clear_vlan_tags: config.clear_vlan_tags,
+        max_frame_octets: config.max_frame_octets,
+    })
+}
+
+fn pass<F>(counters: &mut Counters, frame: FrameBuf<F>) -> ProtectedFrame<F> {
+    counters.generation.out_pkts_untagged += 1;
+    ProtectedFrame { frame }
+}
+
+#[inline]
+fn count<F>(
+    counters: &mut Counters,
+    sealed: Result<Sealed<F>, Refused<F>>,
+) -> Result<ProtectedFrame<F>, Refused<F>> {
+    match sealed {
+        Ok(Sealed {
+            frame,
+            user_data,
+            encrypted,
+        }) => {
+            counters.count_sealed(user_data as u64, encrypted);
+            Ok(ProtectedFrame { frame })
+        }
+        Err(refused) => {
+            counters.count_refused(refused.error);
+            Err(refused)
+        }
+    }
 }

@@ -69,6 +69,7 @@ pub(crate) struct InstalledReceiveSa {
 
 impl InstalledReceiveSa {
     /// The full packet number of a frame that carries `pn`.
+    #[inline]
     pub(crate) const fn recover_pn(&self, pn: u32) -> u64 {
         if self.suite.is_xpn() {
             self.replay.recover_xpn(pn)
@@ -107,6 +108,9 @@ impl ReceiveSc {
         })
     }
 }
+
+/// How many SCs are looked at, whatever room is lent: frames in flight refer to them by `u16`.
+const MAX_SCS: usize = 1 << 16;
 
 /// The receive SCs of a SecY.
 pub(crate) struct ReceiveScs<R> {
@@ -155,7 +159,8 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
 
     /// Takes a free slot for `sc`. False if there is none.
     pub(crate) fn insert(&mut self, sc: ReceiveSc) -> bool {
-        let Some(slot) = self.slots.as_mut().iter_mut().find(|slot| slot.0.is_none()) else {
+        let mut slots = self.slots.as_mut().iter_mut().take(MAX_SCS);
+        let Some(slot) = slots.find(|slot| slot.0.is_none()) else {
             return false;
         };
         slot.0 = Some(sc);
@@ -173,16 +178,15 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
     }
 
     /// The SC and the SA in use for a frame (802.1AE clause 10.6.1).
+    #[inline]
     pub(crate) fn select(
         &self,
         tag_sci: TagSci,
         source: MacAddress,
         an: An,
     ) -> Result<(u16, &InstalledReceiveSa), MissingSa> {
-        let mut scs = (0..).zip(self.slots.as_ref());
-        let mut scs = scs
-            .by_ref()
-            .filter_map(|(index, slot)| Some((index, slot.0.as_ref()?)));
+        let scs = (0..=u16::MAX).zip(self.slots.as_ref());
+        let mut scs = scs.filter_map(|(index, slot)| Some((index, slot.0.as_ref()?)));
         let sci = match tag_sci {
             TagSci::Explicit(sci) => Some(sci),
             TagSci::EndStation => Some(Sci::new(source, Sci::PORT_END_STATION)),
@@ -201,11 +205,13 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
     }
 
     /// The SA of `an` on the SC in slot `index`.
+    #[inline]
     pub(crate) fn get(&self, index: u16, an: An) -> Option<&InstalledReceiveSa> {
         self.slots.as_ref().get(usize::from(index))?.0.as_ref()?.sas[an.index()].as_ref()
     }
 
     /// The SC in slot `index` and its SA, provided that it is still the one of `serial` and in use.
+    #[inline]
     pub(crate) fn reselect(
         &mut self,
         index: u16,

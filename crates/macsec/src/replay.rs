@@ -39,6 +39,11 @@ impl ReplayState {
         self.floor.saturating_add(1)
     }
 
+    /// lowestPN, or `None` if 2^64 - 1 itself has gone and no PN is acceptable any more.
+    pub(crate) const fn acceptable_from(&self) -> Option<u64> {
+        self.floor.checked_add(1)
+    }
+
     /// Raises lowestPN; never lowers it.
     pub(crate) fn raise_lowest_pn(&mut self, lowest_pn: u64) {
         self.floor = self.floor.max(lowest_pn.saturating_sub(1));
@@ -49,6 +54,7 @@ impl ReplayState {
     ///
     /// The reference is the lowest acceptable PN, so the upper half is that of lowestPN or one
     /// more, never one less. nextPN as reference would mistake a straggler from before a wrap.
+    #[inline]
     pub(crate) const fn recover_xpn(&self, low: u32) -> u64 {
         const TOP_BIT: u64 = 1 << 31;
         let lowest = self.lowest_pn();
@@ -61,17 +67,20 @@ impl ReplayState {
     }
 
     /// Whether `pn` lies below lowestPN.
+    #[inline]
     pub(crate) const fn is_late(&self, pn: u64) -> bool {
         pn <= self.floor
     }
 
     /// Whether `pn` is known to have been seen. Only what [`advance`](Self::advance) was told to track is known.
+    #[inline]
     pub(crate) fn is_duplicate(&self, pn: u64) -> bool {
         let (word, bit) = position(pn);
         pn <= self.highest && self.highest - pn < u64::from(SEEN_BITS) && self.seen[word] & bit != 0
     }
 
     /// Takes note of a valid frame: nextPN and lowestPN move up, never down.
+    #[inline]
     pub(crate) fn advance(&mut self, pn: u64, window: u32, track_duplicates: bool) {
         if track_duplicates {
             self.mark_seen(pn);
@@ -87,6 +96,7 @@ impl ReplayState {
 
     /// Whether a valid frame with `pn` would move lowestPN to another half of a 2^32 epoch, which changes how
     /// the frames that follow it are recovered.
+    #[inline]
     pub(crate) fn moves_recovery(&self, pn: u64, window: u32) -> bool {
         let after = self.floor_after(pn, window).saturating_add(1);
         after >> 31 > self.lowest_pn() >> 31

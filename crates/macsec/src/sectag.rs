@@ -92,6 +92,7 @@ impl SecTag {
     ///
     /// # Errors
     /// The rule of clause 9.12 that the tag breaks.
+    #[inline]
     pub fn parse(octets: &[u8]) -> Result<Self, SecTagError> {
         let (fixed, rest) = octets
             .split_first_chunk::<SECTAG_LEN>()
@@ -130,6 +131,7 @@ impl SecTag {
 
     /// Octets of this tag: 8, or 16 with an explicit SCI.
     #[must_use]
+    #[inline]
     pub const fn octets(&self) -> usize {
         match self.sci {
             TagSci::Explicit(_) => SECTAG_LEN_WITH_SCI,
@@ -139,6 +141,7 @@ impl SecTag {
 
     /// The octet that follows the EtherType: TCI and AN.
     #[must_use]
+    #[inline]
     pub const fn tci_an(&self) -> u8 {
         let sci = match self.sci {
             TagSci::Explicit(_) => SC,
@@ -159,6 +162,7 @@ impl SecTag {
     /// Writes the tag to the front of `buffer` and returns its length, or `None` (and writes nothing)
     /// if `buffer` is shorter than [`octets`](Self::octets).
     #[must_use]
+    #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> Option<usize> {
         let tag = buffer.get_mut(..self.octets())?;
         let (fixed, sci) = tag.split_first_chunk_mut::<SECTAG_LEN>()?;
@@ -174,6 +178,7 @@ impl SecTag {
 
     /// The SL value for `len` octets of Secure Data: `len` below 48, else 0.
     #[must_use]
+    #[inline]
     pub const fn short_length_for(len: usize) -> u8 {
         // The cast cannot cut: the value is below 48.
         if len < SHORT_DATA_LIMIT { len as u8 } else { 0 }
@@ -184,6 +189,7 @@ impl SecTag {
     /// `mpdu_len` is what follows from the EtherType to the end of the frame, and `frame_len` the whole
     /// frame. A short frame may carry padding after its ICV, which MACs add up to 60 octets;
     /// a frame longer than that has no business to be padded (design decision: secy.md calls it UNCONFIRMED).
+    #[inline]
     pub(crate) fn secure_data_end(
         &self,
         mpdu_len: usize,
@@ -233,6 +239,7 @@ impl fmt::Display for SecTag {
 }
 
 impl TagProtection {
+    #[inline]
     const fn of(tci: u8) -> Self {
         match (tci & E != 0, tci & C != 0) {
             (false, false) => Self::IntegrityOnly,

@@ -65,7 +65,7 @@ pub struct SecY<B: Backend, S, R> {
     pub(crate) keys: KeyStore<S>,
     pub(crate) transmit: TransmitSc,
     pub(crate) receive: ReceiveScs<R>,
-    /// Everything but the SCs' own counters, which are filled in when somebody asks.
+    /// Everything but the receive SCs' own counters, which are added when somebody asks.
     pub(crate) counters: Counters,
     /// Whether a key with 64-bit PNs is installed: only then may a PN field be zero.
     pub(crate) any_xpn: bool,
@@ -152,7 +152,6 @@ where
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
-        counters.transmit_sc = self.transmit.counters;
         counters.receive_scs = self.receive.former;
         self.receive
             .iter()
@@ -218,7 +217,9 @@ where
             return Err(InstallError::NonceInUse);
         }
         let check = &plan.installed.check;
-        if self.transmitted.used_otherwise(check, plan.base) {
+        if self.transmitted.used_otherwise(check, plan.base)
+            || self.received.knows(check, plan.base)
+        {
             return Err(InstallError::NonceInUse);
         }
         if !self.transmitted.allows(check, plan.base, sa.next_pn) {
@@ -361,13 +362,11 @@ where
             .iter()
             .flatten()
             .any(|tx| tx.key == key && tx.base == base);
-        if ours || self.receives_with(key, base) {
+        let check = &plan.installed.check;
+        if ours || self.receives_with(key, base) || self.transmitted.knows(check, base) {
             return Err(InstallError::NonceInUse);
         }
-        if !self
-            .received
-            .allows(&plan.installed.check, base, sa.lowest_pn)
-        {
+        if !self.received.allows(check, base, sa.lowest_pn) {
             return Err(InstallError::PnRegress);
         }
         let installed = InstalledReceiveSa {
@@ -484,7 +483,7 @@ where
     fn remember_received(&mut self, sa: &InstalledReceiveSa) {
         if let Some(key) = self.keys.get(sa.key) {
             self.received
-                .remember(&key.check, sa.base, Some(sa.replay.lowest_pn()));
+                .remember(&key.check, sa.base, sa.replay.acceptable_from());
         }
     }
 
@@ -537,7 +536,8 @@ pub enum InstallError {
     /// The AN is taken: delete its SA first.
     AnInUse,
     /// Another SA uses the same SAK with the same SCI or SSCI, or has done so with another SSCI: packet numbers
-    /// would meet. Above all, transmitting and receiving under one SCI or SSCI.
+    /// would meet. Above all, transmitting and receiving under one SCI or SSCI, be it at the same time or
+    /// one after the other.
     NonceInUse,
     /// The SAK was in use here before and had got further than this packet number.
     PnRegress,

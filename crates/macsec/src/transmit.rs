@@ -1,9 +1,6 @@
 //! The transmit SC, its SAs, and the packet numbers they own (802.1AE clauses 7.1, 10.5 and 10.7).
 
-use crate::{
-    An, CipherSuite, Confidentiality, Ki, ProtectError, Sci, Ssci, TransmitScCounters,
-    nonce::NonceBase,
-};
+use crate::{An, CipherSuite, Confidentiality, Ki, ProtectError, Sci, Ssci, nonce::NonceBase};
 
 /// Everything it takes to install a transmit SA, in one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +62,17 @@ pub struct TransmitSaStatus {
 #[derive(Debug)]
 #[must_use = "a reserved packet number that is not used leaves a gap"]
 pub struct PnBlock {
-    pub(crate) owner: SaTicket,
+    owner: SaTicket,
     next: u64,
     left: u32,
 }
 
 impl PnBlock {
+    /// The SA this belongs to.
+    pub(crate) const fn owner(&self) -> SaTicket {
+        self.owner
+    }
+
     /// How many packet numbers are left in the block.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -91,7 +93,7 @@ impl PnBlock {
         self.next = self.next.wrapping_add(1);
         Some(ReservedPn {
             owner: self.owner,
-            pn,
+            pn: FreshPn(pn),
         })
     }
 
@@ -121,7 +123,7 @@ impl PnBlock {
 #[must_use = "a reserved packet number that is not used leaves a gap"]
 pub struct ReservedPn {
     owner: SaTicket,
-    pn: u64,
+    pn: FreshPn,
 }
 
 impl ReservedPn {
@@ -130,9 +132,20 @@ impl ReservedPn {
         self.owner
     }
 
+    /// The packet number alone, for one who has made sure of the owner.
+    pub(crate) fn into_fresh(self) -> FreshPn {
+        self.pn
+    }
+}
+
+/// A packet number that no frame has had yet. Move-only, like all that holds one.
+#[derive(Debug)]
+pub(crate) struct FreshPn(u64);
+
+impl FreshPn {
     /// Gives the number up for good.
-    pub(crate) fn spend(self) -> (SaTicket, u64) {
-        (self.owner, self.pn)
+    pub(crate) fn spend(self) -> u64 {
+        self.0
     }
 }
 
@@ -174,6 +187,7 @@ impl InstalledTransmitSa {
         }
     }
 
+    #[inline]
     pub(crate) const fn next_pn(&self) -> Option<u64> {
         self.next_pn
     }
@@ -189,6 +203,18 @@ impl InstalledTransmitSa {
             Some(pn) if pn >= self.suite.rekey_pn() => PnState::RekeyDue,
             Some(_) => PnState::Fresh,
         }
+    }
+
+    /// The next PN, for a frame that is sealed here and now.
+    #[inline]
+    fn take_pn(&mut self) -> Result<FreshPn, ProtectError> {
+        let pn = self.next_pn.ok_or(ProtectError::PnExhausted)?;
+        self.next_pn = if pn == self.suite.max_pn() {
+            None
+        } else {
+            Some(pn + 1)
+        };
+        Ok(FreshPn(pn))
     }
 
     fn reserve(&mut self, count: u32) -> Result<PnBlock, ProtectError> {
@@ -210,12 +236,11 @@ impl InstalledTransmitSa {
     }
 }
 
-/// The transmit SC: its SCI, up to four SAs, which of them is encoding, and its counters.
+/// The transmit SC: its SCI, up to four SAs, which of them is encoding.
 pub(crate) struct TransmitSc {
     pub(crate) sci: Sci,
     pub(crate) sas: [Option<InstalledTransmitSa>; 4],
     pub(crate) encoding_sa: Option<An>,
-    pub(crate) counters: TransmitScCounters,
 }
 
 impl TransmitSc {
@@ -224,10 +249,6 @@ impl TransmitSc {
             sci,
             sas: [const { None }; 4],
             encoding_sa: None,
-            counters: TransmitScCounters {
-                out_pkts_protected: 0,
-                out_pkts_encrypted: 0,
-            },
         }
     }
 
@@ -235,12 +256,26 @@ impl TransmitSc {
         self.sas[an.index()].as_ref()
     }
 
+    /// The SA that frames are sent with.
+    #[inline]
+    pub(crate) fn encoding(&self) -> Option<(An, &InstalledTransmitSa)> {
+        let an = self.encoding_sa?;
+        Some((an, self.sa(an)?))
+    }
+
     pub(crate) fn reserve(&mut self, count: u32) -> Result<PnBlock, ProtectError> {
+        self.encoding_mut()?.reserve(count)
+    }
+
+    pub(crate) fn next_pn(&mut self) -> Result<FreshPn, ProtectError> {
+        self.encoding_mut()?.take_pn()
+    }
+
+    fn encoding_mut(&mut self) -> Result<&mut InstalledTransmitSa, ProtectError> {
         let an = self.encoding_sa.ok_or(ProtectError::NoTransmitSa)?;
-        let sa = self.sas[an.index()]
+        self.sas[an.index()]
             .as_mut()
-            .ok_or(ProtectError::NoTransmitSa)?;
-        sa.reserve(count)
+            .ok_or(ProtectError::NoTransmitSa)
     }
 
     /// The installed SA that `ticket` was made by, if it is still there.
@@ -295,7 +330,7 @@ mod tests {
                 while let Ok(mut block) = sa.reserve(count) {
                     assert!(block.len() <= count as usize);
                     while let Some(pn) = block.take_next() {
-                        pns[got] = pn.pn;
+                        pns[got] = pn.pn.0;
                         got += 1;
                     }
                 }
@@ -336,10 +371,10 @@ mod tests {
         assert!(rest.take_next().is_none());
         let mut pns = [0; 5];
         for pn in pns.iter_mut().take(2) {
-            *pn = first.take_next().map_or(0, |pn| pn.pn);
+            *pn = first.take_next().map_or(0, |pn| pn.pn.0);
         }
         for pn in pns.iter_mut().skip(2) {
-            *pn = last.take_next().map_or(0, |pn| pn.pn);
+            *pn = last.take_next().map_or(0, |pn| pn.pn.0);
         }
         assert_eq!(pns, [10, 11, 12, 13, 14]);
         assert!(first.is_empty() && last.is_empty());

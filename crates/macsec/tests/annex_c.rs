@@ -283,8 +283,10 @@ fn sixteen_frames_with_a_confidentiality_offset_are_the_same_in_both_directions(
             confidentiality: Confidentiality::default(),
             ..vector.clone()
         };
-        let (outcome, delivered) =
-            validate(&mut other.receiver(ValidateFrames::Check), &vector.protected);
+        let (outcome, delivered) = validate(
+            &mut other.receiver(ValidateFrames::Check),
+            &vector.protected,
+        );
         assert_eq!(outcome, ReceiveOutcome::NotValid, "{}", vector.id);
         assert_eq!(delivered, None);
     }

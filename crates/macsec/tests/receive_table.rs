@@ -223,7 +223,7 @@ impl Case {
 
     fn receiver(&self) -> VecSecY {
         let suite = CipherSuite::GcmAes128;
-        let link = Link::new(suite, common::INTEGRITY).from_pn(LOWEST);
+        let link = Link::new(suite, common::INTEGRITY).at_pn(LOWEST);
         let mut secy = link.receiver(config(|config| {
             config.validate_frames = self.mode;
             config.replay_protect = self.replay_protect;
@@ -337,7 +337,7 @@ impl Case {
         }
         let opened = match secy.key_of(&admitted) {
             Some(key) => admitted.open(key),
-            None => admitted.open(&macsec_gcm_null_key()),
+            None => admitted.open(&no_key()),
         };
         assert_eq!(secy.counters(), Counters::default(), "{self:?}");
         let verdict = secy.commit(opened);
@@ -356,7 +356,7 @@ impl Case {
 }
 
 /// A key for frames that need none: it must not be asked.
-fn macsec_gcm_null_key() -> impl macsec_gcm::GcmKey {
+fn no_key() -> impl macsec_gcm::GcmKey {
     struct NotToBeUsed;
     impl macsec_gcm::GcmKey for NotToBeUsed {
         fn seal_batch(&self, _: &mut [macsec_gcm::SealJob<'_>]) {

@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    pub(crate) fn from_pn(self, pn: u64) -> Self {
+    pub(crate) fn at_pn(self, pn: u64) -> Self {
         Self { pn, ..self }
     }
 
@@ -121,12 +121,7 @@ impl Link {
         self.sender_on(Portable, SENDER, config)
     }
 
-    pub(crate) fn sender_on<B: Backend>(
-        &self,
-        backend: B,
-        sci: Sci,
-        config: Config,
-    ) -> VecSecY<B> {
+    pub(crate) fn sender_on<B: Backend>(&self, backend: B, sci: Sci, config: Config) -> VecSecY<B> {
         let mut secy = bare_secy(backend, sci, config);
         let key = data_key(self.suite, 1);
         secy.install_key(&key).expect("the first key");
