@@ -319,3 +319,58 @@ fn frames_in_clear_pass_only_if_protect_frames_is_off() {
     let sa = secy.transmit_sa(an(0)).expect("SA");
     assert_eq!(sa.next_pn, Some(1), "no packet number is spent");
 }
+
+/// Good, forged, late and untagged frames, more of them than go into one batch of the cipher.
+#[test]
+fn frames_admitted_together_open_in_a_batch_as_they_do_alone() {
+    let clear = ClearVlanTags::One;
+    let settings = config(|c| c.clear_vlan_tags = clear);
+    let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT_30).at_pn(5);
+    let mut sender = link.sender(settings);
+    let arrivals: Vec<_> = (0..3 * macsec::BATCH + 5)
+        .map(|number| {
+            let tag: &[u8] = if number % 4 == 0 {
+                &[0x81, 0, 0, 1]
+            } else {
+                &[]
+            };
+            let inside = [tag, &user_data(1 + number * 7)].concat();
+            let mut wire = protect(&mut sender, &common::frame_of(SENDER.mac(), &inside));
+            match number % 5 {
+                1 => *wire.last_mut().expect("an ICV") ^= 1,
+                2 => wire = user_frame(60),
+                3 => wire[12 + tag.len() + 4..12 + tag.len() + 8].copy_from_slice(&[0, 0, 0, 1]),
+                _ => {}
+            }
+            wire
+        })
+        .collect();
+    let parsed = |wire: &Vec<u8>| Parsed::new(wire.clone(), clear);
+    let mut alone = link.receiver_on(Shared(Portable), SENDER, settings);
+    let mut together = link.receiver_on(Shared(Portable), SENDER, settings);
+    // All are admitted before the first is committed, in both.
+    let opened: Vec<_> = arrivals.iter().map(|w| alone.open(parsed(w))).collect();
+    let expected: Vec<_> = opened.into_iter().map(|o| alone.commit(o)).collect();
+    let admitted: Vec<_> = arrivals.iter().map(|w| together.admit(parsed(w))).collect();
+    let key = together
+        .key_of(&admitted[0])
+        .expect("the first is good")
+        .clone();
+    let mut opened = Vec::new();
+    Admitted::open_batch(&key, admitted, |frame| opened.push(frame));
+    let received: Vec<_> = opened.into_iter().map(|o| together.commit(o)).collect();
+    assert_eq!(received.len(), arrivals.len());
+    for (received, expected) in received.iter().zip(&expected) {
+        assert_eq!(received.outcome(), expected.outcome());
+        assert_eq!(received.delivered(), expected.delivered());
+    }
+    for outcome in [
+        ReceiveOutcome::Ok,
+        ReceiveOutcome::NotValid,
+        ReceiveOutcome::NoTag,
+        ReceiveOutcome::Late,
+    ] {
+        assert!(received.iter().any(|v| v.outcome() == outcome), "{outcome}");
+    }
+    assert_eq!(together.counters(), alone.counters());
+}
