@@ -44,6 +44,7 @@ mod identifiers;
 mod keys;
 mod nonce;
 mod outcome;
+mod parse;
 mod protect;
 mod receive;
 mod replay;
@@ -69,6 +70,7 @@ pub use keys::{KeyError, KeySlot, Storage};
 pub use macsec_gcm::Shared;
 pub use macsec_gcm::{Backend, Portable};
 pub use outcome::{MissingSa, ProtectError, ReceiveOutcome};
+pub use parse::Parsed;
 pub use protect::{ProtectedFrame, Refused, Sealed, Sealer};
 pub use receive::{ReceiveSa, ReceiveSaStatus, ReceiveScSlot};
 pub use sak::{DataKey, DataKeyError, Sak};
@@ -79,7 +81,7 @@ pub use sectag::{
 pub use secy::{InstallError, LifeCycleError, SecY};
 pub use suite::{CipherSuite, Confidentiality, ConfidentialityOffset};
 pub use transmit::{PnBlock, PnState, ReservedPn, TransmitSa, TransmitSaStatus};
-pub use validate::{Admitted, Opened, Parsed, Verdict};
+pub use validate::{Admitted, Opened, Verdict};
 
 /// How many frames the batch calls hand to the cipher at a time. More than this may be passed in.
 pub const BATCH: usize = 32;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::SecTagError;
+use crate::{SecTagError, ValidateFrames};
 
 /// What became of a received frame (802.1AE clause 10.6, secy.md section 11).
 ///
@@ -68,6 +68,18 @@ impl ReceiveOutcome {
             | Self::Overrun
             | Self::NotValid
             | Self::Runt => false,
+        }
+    }
+}
+
+impl ReceiveOutcome {
+    /// What this outcome, reached without an SA, is if `validateFrames` has become `mode` since.
+    pub(crate) fn under(self, mode: ValidateFrames) -> Self {
+        match self {
+            Self::Null if mode != ValidateFrames::Null => Self::NoTag,
+            Self::Untagged if mode == ValidateFrames::Strict => Self::NoTag,
+            Self::NoSa(missing) if mode == ValidateFrames::Strict => Self::NoSaError(missing),
+            settled => settled,
         }
     }
 }

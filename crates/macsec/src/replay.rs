@@ -39,9 +39,15 @@ impl ReplayState {
         self.floor.saturating_add(1)
     }
 
-    /// lowestPN, or `None` if 2^64 - 1 itself has gone and no PN is acceptable any more.
-    pub(crate) const fn acceptable_from(&self) -> Option<u64> {
-        self.floor.checked_add(1)
+    /// Where this SA may begin again once it has been deleted: at lowestPN, or, if `without_duplicates`, at nextPN, as
+    /// what was seen in the window is forgotten. `None` if 2^64 - 1 itself has gone and no PN is left.
+    pub(crate) const fn acceptable_from(&self, without_duplicates: bool) -> Option<u64> {
+        let gone = if without_duplicates {
+            self.highest
+        } else {
+            self.floor
+        };
+        gone.checked_add(1)
     }
 
     /// Raises lowestPN; never lowers it.

@@ -79,7 +79,7 @@ pub struct SecTag {
     pub protection: TagProtection,
     /// Which SA of the SC.
     pub an: An,
-    /// Length of the Secure Data if that is 1 to 47 octets, else 0. Never above 47.
+    /// Length of the Secure Data if that is 1 to 47 octets, else 0. What is above 47 is written as 0.
     pub short_length: u8,
     /// The packet number, or its low 32 bits for the XPN suites.
     pub pn: u32,
@@ -168,7 +168,7 @@ impl SecTag {
         let (fixed, sci) = tag.split_first_chunk_mut::<SECTAG_LEN>()?;
         fixed[..2].copy_from_slice(&ETHERTYPE_MACSEC.to_be_bytes());
         fixed[2] = self.tci_an();
-        fixed[3] = self.short_length;
+        fixed[3] = Self::short_length_for(self.short_length.into());
         fixed[4..].copy_from_slice(&self.pn.to_be_bytes());
         if let TagSci::Explicit(explicit) = self.sci {
             sci.copy_from_slice(&explicit.0);
@@ -305,3 +305,53 @@ impl fmt::Display for SecTagError {
 }
 
 impl core::error::Error for SecTagError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All 256 octets of TCI and AN: 80 are valid, and those come back as they were.
+    #[test]
+    fn every_tci_is_refused_or_written_as_it_was_read() {
+        let mut valid = 0;
+        for tci_an in 0..=u8::MAX {
+            let octets = [
+                0x88, 0xe5, tci_an, 47, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+            ];
+            let expected = match (tci_an & 0x80 != 0, tci_an & 0x20 != 0, tci_an & 0x50 != 0) {
+                (true, ..) => Err(SecTagError::Version),
+                (false, true, true) => Err(SecTagError::SciTwice),
+                (false, with_sci, _) => Ok(if with_sci { 16 } else { 8 }),
+            };
+            let tag = SecTag::parse(&octets);
+            assert_eq!(tag.map(|tag| tag.octets()), expected, "{tci_an:02x}");
+            let Ok(tag) = tag else { continue };
+            let mut emitted = [0; 16];
+            assert_eq!(tag.emit(&mut emitted), Some(tag.octets()));
+            assert_eq!(emitted[..tag.octets()], octets[..tag.octets()]);
+            assert_eq!(tag.emit(&mut emitted[..tag.octets() - 1]), None);
+            valid += 1;
+        }
+        assert_eq!(valid, 80);
+    }
+
+    #[test]
+    fn no_tag_is_written_that_would_be_refused() {
+        for short_length in 0..=u8::MAX {
+            let tag = SecTag {
+                sci: TagSci::PointToPoint,
+                protection: TagProtection::Encrypted,
+                an: An::default(),
+                short_length,
+                pn: 1,
+            };
+            let mut octets = [0; SECTAG_LEN];
+            assert_eq!(tag.emit(&mut octets), Some(SECTAG_LEN));
+            let expected = if short_length < 48 { short_length } else { 0 };
+            assert_eq!(
+                SecTag::parse(&octets).map(|tag| tag.short_length),
+                Ok(expected)
+            );
+        }
+    }
+}

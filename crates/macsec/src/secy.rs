@@ -482,8 +482,8 @@ where
 
     fn remember_received(&mut self, sa: &InstalledReceiveSa) {
         if let Some(key) = self.keys.get(sa.key) {
-            self.received
-                .remember(&key.check, sa.base, sa.replay.acceptable_from());
+            let from = sa.replay.acceptable_from(self.config.detect_duplicates);
+            self.received.remember(&key.check, sa.base, from);
         }
     }
 

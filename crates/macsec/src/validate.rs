@@ -1,4 +1,4 @@
-//! Frame verification in three steps (802.1AE clause 10.6): parse, open, commit.
+//! Frame verification in three steps (802.1AE clause 10.6): parse (next door), open, commit.
 
 use core::{fmt, ops::Range};
 
@@ -7,99 +7,11 @@ use macsec_gcm::{Backend, GcmKey, NONCE_LEN, OpenJob};
 use zeroize::Zeroize;
 
 use crate::{
-    An, BATCH, ClearVlanTags, KeySlot, MissingSa, ReceiveOutcome, ReceiveScSlot, Sci, SecTag,
+    An, BATCH, ICV_LEN, KeySlot, MissingSa, Parsed, ReceiveOutcome, ReceiveScSlot, Sci,
     SecTagError, SecY, Storage, TagProtection, ValidateFrames,
     frame::{self, ADDRESSES_LEN, ClearTags},
-    sectag::ICV_LEN,
+    parse::{Form, Layout},
 };
-
-/// A received frame after step one: its SecTAG has been read, and nothing else has happened.
-///
-/// `F` is whatever holds the octets, from the destination address to the last one received, without
-/// FCS: `&mut [u8]`, `Vec<u8>`, a buffer of a pool.
-#[derive(Debug)]
-pub struct Parsed<F> {
-    frame: F,
-    form: Form,
-}
-
-#[derive(Debug)]
-enum Form {
-    Runt,
-    Untagged,
-    ReservedTci,
-    BadTag(SecTagError),
-    Tagged { tag: SecTag, layout: Layout },
-}
-
-/// Where the parts of a protected frame are, in octets from its start.
-#[derive(Clone, Copy, Debug)]
-struct Layout {
-    /// The SecTAG: end of addresses and clear VLAN tags.
-    tag: usize,
-    /// The Secure Data.
-    data: usize,
-    /// The ICV: end of the Secure Data. Padding may follow the ICV.
-    icv: usize,
-}
-
-impl<F: AsRef<[u8]> + AsMut<[u8]>> Parsed<F> {
-    /// Step one: reads the SecTAG of a frame. Pure; needs no SecY, and may run anywhere.
-    ///
-    /// `clear_vlan_tags` is that of the [`Config`](crate::Config).
-    #[must_use]
-    pub fn new(frame: F, clear_vlan_tags: ClearVlanTags) -> Self {
-        let form = Form::of(frame.as_ref(), clear_vlan_tags);
-        Self { frame, form }
-    }
-
-    /// The SecTAG, if the frame has a valid one.
-    #[must_use]
-    pub fn sectag(&self) -> Option<&SecTag> {
-        match &self.form {
-            Form::Tagged { tag, .. } => Some(tag),
-            _ => None,
-        }
-    }
-}
-
-impl Form {
-    #[inline]
-    fn of(octets: &[u8], clear_vlan_tags: ClearVlanTags) -> Self {
-        if octets.len() < ADDRESSES_LEN + 2 {
-            return Self::Runt;
-        }
-        let Some(at) = frame::header_len(octets, clear_vlan_tags) else {
-            return Self::Runt;
-        };
-        if !frame::is_macsec_at(octets, at) {
-            return Self::Untagged;
-        }
-        // This question comes before the rules for valid tags (secy.md section 11, step 2).
-        if octets
-            .get(at + 2)
-            .is_some_and(|&tci_an| TagProtection::is_reserved(tci_an))
-        {
-            return Self::ReservedTci;
-        }
-        let mpdu = &octets[at..];
-        let tag = match SecTag::parse(mpdu) {
-            Ok(tag) => tag,
-            Err(error) => return Self::BadTag(error),
-        };
-        match tag.secure_data_end(mpdu.len(), octets.len()) {
-            Ok(end) => {
-                let layout = Layout {
-                    tag: at,
-                    data: at + tag.octets(),
-                    icv: at + end,
-                };
-                Self::Tagged { tag, layout }
-            }
-            Err(error) => Self::BadTag(error),
-        }
-    }
-}
 
 /// A received frame halfway through step two: its SA has been found, its packet number recovered and
 /// checked. What is left to do needs only the key.
@@ -111,7 +23,8 @@ pub struct Admitted<F> {
 }
 
 /// A received frame after step two. Whether it is delivered, [`SecY::commit`] says; until then there is no way to
-/// its octets.
+/// its octets. (A buffer that was only lent is the lender's again when this is dropped: do not read what was
+/// never committed.)
 ///
 /// ```compile_fail
 /// fn peek(opened: &macsec::Opened<Vec<u8>>) -> &[u8] {
@@ -409,10 +322,14 @@ where
 
     /// Step three: checks the packet number again, moves the replay window, counts, and says what becomes of
     /// the frame. Commit in the order of arrival, and to the SecY that opened the frame: any other finds no SA.
+    ///
+    /// The controls of this moment count. Where `validateFrames` has become stricter since the frame was opened, it is
+    /// discarded if it could not be delivered now.
     pub fn commit<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, opened: Opened<F>) -> Verdict<F> {
         let Opened { mut frame, fate } = opened;
         let (outcome, strip, text) = match fate {
             Fate::Settled { outcome, strip } => {
+                let outcome = outcome.under(self.config.validate_frames);
                 self.counters.count_without_sc(outcome);
                 (outcome, strip, None)
             }
@@ -554,6 +471,9 @@ where
                 ReceiveOutcome::NotValid
             }
             Finding::Forged => ReceiveOutcome::Invalid,
+            Finding::NotToBeChecked if config.validate_frames != ValidateFrames::Disabled => {
+                ReceiveOutcome::NotValid
+            }
             Finding::NotToBeChecked | Finding::Authentic if late => ReceiveOutcome::Delayed,
             Finding::NotToBeChecked => ReceiveOutcome::Unchecked,
             Finding::Authentic => ReceiveOutcome::Ok,
@@ -638,15 +558,5 @@ fn open_in_place<F: AsRef<[u8]> + AsMut<[u8]>>(
     let to_settle = batch.iter_mut().filter(|admitted| admitted.needs_key());
     for (admitted, (&authentic, tags)) in to_settle.zip(authentic.iter().zip(&lifted)) {
         admitted.settle(authentic, tags);
-    }
-}
-
-impl Layout {
-    /// Takes the SecTAG out by moving what stands before it up to the data. Gives the frame's new place.
-    #[inline]
-    fn strip(self, octets: &mut [u8]) -> Range<usize> {
-        let start = self.data - self.tag;
-        frame::move_header(octets, 0, start, self.tag);
-        start..self.icv
     }
 }

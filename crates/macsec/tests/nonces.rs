@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    ENCRYPT, Link, RECEIVER, SENDER, STRANGER, VecSecY, an, bare_secy, data_key, ki, outcome,
-    protect, user_frame, with_room,
+    ENCRYPT, Link, RECEIVER, SENDER, STRANGER, VecSecY, an, bare_secy, config, data_key, ki,
+    outcome, protect, user_frame, with_room,
 };
 use macsec::{
     CipherSuite, Config, InstallError, MissingSa, Parsed, Portable, ProtectError, ReceiveOutcome,
@@ -343,4 +343,36 @@ fn what_is_reserved_before_a_disable_is_still_good_after_it() {
     let sealed = sealer.seal(pn, with_room(&user_frame(60)));
     let sent = secy.count_sealed(sealed.expect("sealed"));
     assert_eq!(outcome(&mut receiver, sent.octets()), ReceiveOutcome::Ok);
+}
+
+/// What was seen inside the window is forgotten with the SA, so the SA may not come back below it.
+#[test]
+fn duplicates_are_not_let_in_by_reinstalling_the_receive_sa() {
+    let link = Link::new(CipherSuite::GcmAes128, ENCRYPT);
+    let wire = protect(&mut link.sender(config(|_| {})), &user_frame(100));
+    let mut receiver = link.receiver(config(|c| {
+        c.replay_window = 64;
+        c.detect_duplicates = true;
+    }));
+    assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Ok);
+    assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Duplicate);
+    receiver
+        .delete_receive_sa(SENDER, an(0), ki(1))
+        .expect("it is there");
+    let again = link.receive_sa();
+    assert_eq!(
+        receiver.install_receive_sa(SENDER, &again),
+        Err(InstallError::PnRegress)
+    );
+    let again = ReceiveSa {
+        lowest_pn: 2,
+        ..again
+    };
+    receiver
+        .install_receive_sa(SENDER, &again)
+        .expect("beyond what was seen");
+    receiver
+        .enable_receive_sa(SENDER, an(0))
+        .expect("it is there");
+    assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Late);
 }

@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use common::{Link, SENDER, an, config, counters, ki, protect, user_data, user_frame, with_room};
+use common::{
+    Link, SENDER, STRANGER, an, config, counters, ki, protect, user_data, user_frame, with_room,
+};
 use macsec::{
     Admitted, CipherSuite, ClearVlanTags, Counters, FrameBuf, MissingSa, Opened, Parsed, PnBlock,
     Portable, ProtectError, ReceiveOutcome, Refused, Sealed, Shared, ValidateFrames,
@@ -373,4 +375,55 @@ fn frames_admitted_together_open_in_a_batch_as_they_do_alone() {
         assert!(received.iter().any(|v| v.outcome() == outcome), "{outcome}");
     }
     assert_eq!(together.counters(), alone.counters());
+}
+
+/// Opened when anything went, committed when only what is valid goes.
+#[test]
+fn controls_that_become_stricter_hold_for_frames_in_flight() {
+    use ValidateFrames::{Disabled, Null, Strict};
+    let link = Link::new(CipherSuite::GcmAes128, common::INTEGRITY);
+    let with_sci = config(|c| c.always_include_sci = true);
+    let tagged = protect(&mut link.sender(with_sci), &user_frame(100));
+    let foreign = protect(
+        &mut link.sender_on(Portable, STRANGER, with_sci),
+        &user_frame(100),
+    );
+    let untagged = user_frame(100);
+    let unknown = MissingSa::UnknownSci;
+    for (mode, wire, before, after) in [
+        (Null, &tagged, ReceiveOutcome::Null, ReceiveOutcome::NoTag),
+        (
+            Disabled,
+            &untagged,
+            ReceiveOutcome::Untagged,
+            ReceiveOutcome::NoTag,
+        ),
+        (
+            Disabled,
+            &tagged,
+            ReceiveOutcome::Unchecked,
+            ReceiveOutcome::NotValid,
+        ),
+        (
+            Disabled,
+            &foreign,
+            ReceiveOutcome::NoSa(unknown),
+            ReceiveOutcome::NoSaError(unknown),
+        ),
+    ] {
+        let mut secy = link.receiver(config(|c| c.validate_frames = mode));
+        assert_eq!(common::outcome(&mut secy, wire), before);
+        let counted = secy.counters();
+        let opened = secy.open(parsed(wire));
+        secy.set_config(config(|c| c.validate_frames = Strict))
+            .expect("they agree");
+        let verdict = secy.commit(opened);
+        assert_eq!(verdict.outcome(), after, "{before}");
+        assert_eq!(verdict.delivered(), None, "{before}");
+        assert_eq!(
+            secy.counters().frames_in(),
+            counted.frames_in() + 1,
+            "{before}"
+        );
+    }
 }
