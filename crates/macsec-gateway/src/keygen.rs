@@ -77,8 +77,10 @@ fn make(options: &Options) -> Result<Keys, getrandom::Error> {
 
 fn print(keys: &Keys, json: bool) {
     if json {
-        match serde_json::to_string(keys).map(Zeroizing::new) {
-            Ok(json) => println!("{}", *json),
+        // Not printed through a buffer that grows, as each of its sizes would keep a copy.
+        let mut json = Zeroizing::new(Vec::with_capacity(512));
+        match serde_json::to_writer(&mut *json, keys) {
+            Ok(()) => println!("{}", String::from_utf8_lossy(&json)),
             Err(error) => unreachable!("strings always serialize: {error}"),
         }
         return;

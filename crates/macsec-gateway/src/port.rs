@@ -7,8 +7,16 @@
 //!             +--------- PacketTxRing <-- protect <--- read ----+
 //! ```
 //!
-//! One thread serves both directions in turns, a batch at a time, so frames keep their order. It waits only in poll(2). EAPOL
-//! (0x888E) never crosses: it belongs to the key agreement entity.
+//! One thread serves both directions in turns, a batch at a time, so frames keep their order. It
+//! waits only in poll(2).
+//!
+//! EAPOL never crosses: it belongs to the key agreement entity. That is 0x888E without a tag or with a
+//! priority tag (VLAN 0), the two forms in which a port sends and has to take it. Within a VLAN it is
+//! that of another port, above this one, and user data here: encrypted when it comes from the host,
+//! refused by the SecY when it comes from the wire in clear.
+//!
+//! An uplink or a TAP may go down and come up again: frames meanwhile are lost, and counted. Only when
+//! one is removed does the port end.
 
 use std::{
     io,
@@ -30,18 +38,19 @@ use thiserror::Error;
 
 /// Octets of addresses and EtherType.
 const ETHERNET_HEADER: usize = 14;
+const VLAN_TAG: usize = 4;
 /// Octets of the two VLAN tags that an inner frame may carry beyond its MTU.
-const INNER_VLAN_TAGS: usize = 8;
+const INNER_VLAN_TAGS: usize = 2 * VLAN_TAG;
 const ETHERTYPE_EAPOL: [u8; 2] = [0x88, 0x8e];
+const ETHERTYPE_VLAN: [u8; 2] = [0x81, 0x00];
 /// Frames taken from the uplink before the TAP gets its turn.
 const UPLINK_BUDGET: usize = 256;
 /// How soon to try again when the uplink would not take all frames.
 const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
 
-/// Receive slots of an uplink: half a second of 1500-octet frames at 200 Mbit/s, should this process be held up.
+/// Receive slots of an uplink: half a second of 1500-octet frames at 200 Mbit/s, should this process
+/// be held up.
 const RX_SLOTS: usize = 8192;
-/// What read(2) says of a TAP that is down.
-const EIO: i32 = 5;
 
 /// The greatest MTU for the TAP over an uplink with MTU `uplink`: less SecTAG with SCI, and ICV.
 #[must_use]
@@ -80,8 +89,8 @@ pub struct PortCounters {
     pub eapol_from_tap: u64,
     /// EAPOL frames of the wire, which nobody listens to yet.
     pub eapol_from_uplink: u64,
-    /// Frames protected, but not taken by the uplink's ring.
-    pub uplink_refused: u64,
+    /// How often the uplink has gone down.
+    pub uplink_down: u64,
 }
 
 /// Counts of the uplink's rings.
@@ -91,7 +100,7 @@ pub struct UplinkCounters {
     pub ring_drop: u64,
     /// Frames that the interface took.
     pub sent: u64,
-    /// Frames that the interface did not take.
+    /// Frames protected that the interface or its ring did not take.
     pub not_sent: u64,
 }
 
@@ -107,6 +116,9 @@ pub enum PortError {
     /// The TAP.
     #[error("TAP: {0}")]
     Tap(#[source] io::Error),
+    /// The TAP has been removed.
+    #[error("the TAP has been removed")]
+    TapGone,
     /// The keys do not fit the suite.
     #[error(transparent)]
     Key(#[from] DataKeyError),
@@ -130,7 +142,7 @@ pub struct Port {
     secy: PortSecY,
     uplink_rx: PacketRxRing,
     uplink_tx: PacketTxRing,
-    tx_slots: usize,
+    uplink_is_down: bool,
     tap: Tap,
     /// Buffers for the frames read from the TAP in one turn, with room for SecTAG and ICV.
     from_tap: Vec<Vec<u8>>,
@@ -165,14 +177,13 @@ impl Port {
             max_frame,
             ..TxConfig::default()
         };
-        let tx_slots = tx.frames;
         // One octet more than the longest frame: a read that fills the buffer may have been cut.
         let inner = ETHERNET_HEADER + INNER_VLAN_TAGS + inner_mtu(uplink_mtu) as usize + 1;
         Ok(Self {
             secy,
             uplink_rx: PacketRxRing::open(uplink, &rx)?,
             uplink_tx: PacketTxRing::open(uplink, &tx)?,
-            tx_slots,
+            uplink_is_down: false,
             tap,
             from_tap: vec![vec![0; HEADROOM + inner + TAILROOM]; BATCH],
             counters: PortCounters::default(),
@@ -219,15 +230,15 @@ impl Port {
         Ok(())
     }
 
-    /// Waits for frames or for `control` to become readable, at most `timeout`, and moves the frames that are
-    /// there. Returns whether `control` is readable.
+    /// Waits for frames or for `control` to become readable, at most `timeout`, and moves the frames
+    /// that are there. Returns whether `control` is readable.
     ///
     /// # Errors
-    /// [`PortError`], when the uplink or the TAP is gone for good.
+    /// [`PortError`], when the uplink or the TAP is gone for good. Down is no error.
     pub fn turn(&mut self, control: BorrowedFd<'_>, timeout: Duration) -> Result<bool, PortError> {
         // While the uplink does not take what we have, the host's frames wait where they are.
-        let congested = self.uplink_tx.pending() + BATCH > self.tx_slots;
-        let timeout = if self.uplink_tx.pending() > 0 {
+        let congested = !self.uplink_tx.has_room(BATCH);
+        let timeout = if congested || self.uplink_tx.pending() > 0 {
             CONGESTED_PAUSE
         } else {
             timeout
@@ -244,7 +255,11 @@ impl Port {
             (uplink, tap, control)
         };
         if uplink.error {
-            self.uplink_rx.take_error()?;
+            let error = self.uplink_rx.take_error();
+            self.survive(error)?;
+        }
+        if self.uplink_is_down {
+            self.look_for_uplink()?;
         }
         if uplink.readable {
             self.uplink_to_tap();
@@ -252,7 +267,11 @@ impl Port {
         if tap.readable {
             self.tap_to_uplink()?;
         } else if self.uplink_tx.pending() > 0 {
-            self.uplink_tx.flush()?;
+            self.flush()?;
+        }
+        if tap.error {
+            // It has no other, and this one stays.
+            return Err(PortError::TapGone);
         }
         Ok(control.readable || control.error)
     }
@@ -279,8 +298,34 @@ impl Port {
         Ok(UplinkCounters {
             ring_drop: rx.ring_full + rx.truncated + rx.too_long + rx.malformed,
             sent: tx.sent,
-            not_sent: tx.rejected + tx.dropped,
+            not_sent: tx.rejected + tx.dropped + tx.ring_full,
         })
+    }
+
+    /// Lets pass whatever the uplink says, except that it has been removed. What it did not take it
+    /// has counted.
+    fn survive<T>(&mut self, result: Result<T, PacketError>) -> Result<(), PortError> {
+        match result {
+            Err(gone @ PacketError::InterfaceGone) => Err(gone.into()),
+            Err(PacketError::InterfaceDown) => {
+                self.counters.uplink_down += u64::from(!self.uplink_is_down);
+                self.uplink_is_down = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody says when an uplink that went down is up again or removed.
+    fn look_for_uplink(&mut self) -> Result<(), PortError> {
+        let state = self.uplink_rx.check_interface();
+        self.uplink_is_down = state.is_err();
+        self.survive(state)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        let result = self.uplink_tx.flush();
+        self.survive(result)
     }
 
     fn uplink_to_tap(&mut self) {
@@ -317,7 +362,6 @@ impl Port {
             secy,
             uplink_tx,
             from_tap,
-            counters,
             ..
         } = self;
         let frames = from_tap
@@ -327,15 +371,14 @@ impl Port {
                 FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
             });
         secy.protect_batch(frames, |result| {
-            // A refused frame has been counted by the SecY.
-            let Ok(frame) = result else { return };
-            if let Err(error) = uplink_tx.push(frame.octets()) {
+            // What is refused has been counted, by the SecY or by the ring.
+            if let Ok(frame) = result
+                && let Err(error) = uplink_tx.push(frame.octets())
+            {
                 debug_assert_ne!(error, PushError::Full, "turn() leaves room for a batch");
-                counters.uplink_refused += 1;
             }
         });
-        self.uplink_tx.flush()?;
-        Ok(())
+        self.flush()
     }
 
     /// Reads up to a batch of frames, each to [`HEADROOM`] of its buffer, and returns how many.
@@ -358,8 +401,8 @@ impl Port {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => break,
                     io::ErrorKind::InvalidData => self.counters.tap_too_long += 1,
-                    // The TAP is down: the host sends nothing.
-                    _ if error.raw_os_error() == Some(EIO) => break,
+                    // What has been read goes first; the error will still be there.
+                    _ if read > 0 => break,
                     _ => return Err(PortError::Tap(error)),
                 },
             }
@@ -368,6 +411,13 @@ impl Port {
     }
 }
 
+/// Whether a frame is EAPOL of this very port: without a tag, or with a priority tag.
 fn is_eapol(frame: &[u8]) -> bool {
-    frame.get(12..ETHERNET_HEADER) == Some(&ETHERTYPE_EAPOL[..])
+    let ethertype = frame.get(12..).unwrap_or_default();
+    let behind_tag = match ethertype.split_first_chunk::<VLAN_TAG>() {
+        // Priority and drop eligibility take the upper four bits, and the VLAN is 0.
+        Some(([a, b, c, 0], rest)) if [*a, *b] == ETHERTYPE_VLAN && c & 0x0f == 0 => rest,
+        _ => ethertype,
+    };
+    behind_tag.starts_with(&ETHERTYPE_EAPOL)
 }

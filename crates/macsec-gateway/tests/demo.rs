@@ -2,9 +2,16 @@
 
 mod common;
 
-use std::sync::Mutex;
+use std::{
+    fs, io,
+    process::{Command, Stdio},
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use common::{CANNOT_RUN, macsec, skip, stderr, stdout};
+use macsec_gateway::demo::topology::{End, TAP, Topology};
+use macsec_io::tap::Tap;
 use serde_json::Value;
 
 /// One at a time: two demos at once would take the processor from each other.
@@ -101,6 +108,81 @@ fn the_report_for_people_reads_to_the_end() {
     );
     let longest = text.lines().map(|line| line.chars().count()).max();
     assert!(longest <= Some(80), "fits a terminal of 80 columns: {text}");
+}
+
+/// The children of a process, by what the kernel says of all processes.
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc");
+    let names = processes.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter_map(|name| {
+            let stat = fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+            // Behind the name, which may hold anything: the state, then the parent.
+            let parent_of_it = stat.rsplit_once(") ")?.1.split(' ').nth(1)?;
+            (parent_of_it.parse() == Ok(parent)).then(|| name.parse().ok())?
+        })
+        .collect()
+}
+
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[test]
+fn a_killed_demo_leaves_no_gateway_behind() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_macsec"))
+        .args(["demo", "--seconds", "60"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary has been built");
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut gateways = Vec::new();
+    while gateways.len() < 2 && Instant::now() < until {
+        if let Some(status) = demo.try_wait().expect("a child") {
+            assert_eq!(status.code(), Some(CANNOT_RUN));
+            return skip("no demo here");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        gateways = children_of(demo.id());
+    }
+    assert_eq!(gateways.len(), 2);
+    // Until they are at work: a child is a copy of its parent for a moment.
+    std::thread::sleep(Duration::from_millis(700));
+    for gateway in &gateways {
+        let arguments = fs::read(format!("/proc/{gateway}/cmdline")).expect("/proc");
+        assert!(
+            arguments.ends_with(b"\0demo-gateway\0"),
+            "no key for all to see: {}",
+            String::from_utf8_lossy(&arguments)
+        );
+    }
+    demo.kill().expect("SIGKILL");
+    demo.wait().expect("it ends");
+    let until = Instant::now() + Duration::from_secs(5);
+    while gateways.iter().any(|gateway| is_alive(*gateway)) {
+        assert!(Instant::now() < until, "{gateways:?} live on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What one cloud said before the other is up would be lost, and fail a demo that did nothing wrong.
+#[test]
+fn a_cloud_is_silent_until_someone_uses_it() {
+    let topology = match Topology::new() {
+        Ok(topology) => topology,
+        Err(error) => return skip(&error.to_string()),
+    };
+    let tap = topology
+        .cloud(End::A)
+        .run(|| Tap::create(TAP))
+        .expect("the namespace")
+        .expect("a TAP");
+    topology.configure_tap(End::A).expect("it comes up");
+    std::thread::sleep(Duration::from_millis(1500));
+    let error = tap.read(&mut [0; 2000]).expect_err("nothing to read");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 }
 
 #[test]

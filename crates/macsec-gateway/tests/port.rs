@@ -4,16 +4,20 @@ mod common;
 
 use std::{
     net::{IpAddr, Ipv4Addr, UdpSocket},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use macsec::{CipherSuite, Config, Ki, MacAddress, Sak, Sci};
-use macsec_gateway::port::{Port, PortError, StaticKeys, inner_mtu};
+use macsec::{
+    An, CipherSuite, Config, DataKey, FrameBuf, HEADROOM, KeySlot, Ki, MacAddress, Portable,
+    ReceiveScSlot, Sak, Sci, SecY, TAILROOM, TransmitSa,
+};
+use macsec_gateway::port::{Port, PortError, PortSecY as PeerSecY, StaticKeys, inner_mtu};
 use macsec_io::{
-    netlink::{Netlink, VethEnd},
+    netlink::{Netlink, NetlinkError, VethEnd},
     netns::Namespace,
-    packet::{PacketRxRing, PacketTxRing, RxConfig, TxConfig},
+    packet::{PacketError, PacketRxRing, PacketTxRing, RxConfig, TxConfig},
     sysctl,
     tap::Tap,
 };
@@ -29,13 +33,22 @@ struct Bench {
     port: Port,
     wire_rx: PacketRxRing,
     wire_tx: PacketTxRing,
-    // Keeps the namespaces of the two wire ends.
-    _edges: [Namespace; 2],
+    /// The namespaces of the two wire ends.
+    edges: [Namespace; 2],
+    /// What the port is told by: nothing, as the other end of the pair is open and silent.
+    control: [UnixStream; 2],
 }
 
 impl Bench {
     fn new() -> Option<Self> {
         Self::with(Config::default())
+    }
+
+    fn with_keys() -> Option<Self> {
+        let mut bench = Self::new()?;
+        let keys = Self::keys(PEER);
+        bench.port.install_static_keys(keys).expect("keys");
+        Some(bench)
     }
 
     fn with(controls: Config) -> Option<Self> {
@@ -79,7 +92,8 @@ impl Bench {
                 port,
                 wire_rx,
                 wire_tx,
-                _edges: edges,
+                edges,
+                control: UnixStream::pair()?.into(),
             })
         };
         match open() {
@@ -119,13 +133,83 @@ impl Bench {
 
     /// Lets the port work for a moment.
     fn turn(&mut self) {
-        let silence = std::os::unix::net::UnixStream::pair().expect("a pair").0;
+        self.turns().expect("a turn");
+    }
+
+    /// Lets the port work for a moment and returns how often it had to look, or how it ended.
+    fn turns(&mut self) -> Result<u32, PortError> {
         let until = Instant::now() + Duration::from_millis(150);
+        let mut turns = 0;
         while Instant::now() < until {
-            self.port
-                .turn(silence.as_fd(), Duration::from_millis(10))
-                .expect("a turn");
+            let control = self.control[0].as_fd();
+            self.port.turn(control, Duration::from_millis(10))?;
+            turns += 1;
         }
+        Ok(turns)
+    }
+
+    /// Changes the uplink.
+    fn uplink(&self, change: fn(&mut Netlink, &str) -> Result<(), NetlinkError>) {
+        Self::change(&self.edges[0], "near", change);
+    }
+
+    /// Changes the TAP.
+    fn tap(&self, change: fn(&mut Netlink, &str) -> Result<(), NetlinkError>) {
+        Self::change(&self.cloud, "tap0", change);
+    }
+
+    fn change(
+        namespace: &Namespace,
+        link: &str,
+        change: fn(&mut Netlink, &str) -> Result<(), NetlinkError>,
+    ) {
+        namespace
+            .run(|| change(&mut Netlink::open().expect("netlink"), link).expect("a change"))
+            .expect("the namespace");
+    }
+
+    /// A peer with the same key, whose frames the port delivers.
+    fn peer() -> PeerSecY {
+        let sci = Sci::new(MacAddress(PEER), 1);
+        let keys = [const { KeySlot::EMPTY }; 4];
+        let receive = [const { ReceiveScSlot::EMPTY }; 4];
+        let mut secy = SecY::new(Portable, sci, Config::default(), keys, receive).expect("a SecY");
+        let StaticKeys { ki, suite, sak, .. } = Self::keys(OURS);
+        let key = DataKey::new(ki, suite, sak, None).expect("a key");
+        secy.install_key(&key).expect("a slot");
+        let an = An::default();
+        secy.install_transmit_sa(&TransmitSa {
+            an,
+            ki,
+            ssci: None,
+            next_pn: 1,
+            confidentiality: macsec::Confidentiality::default(),
+        })
+        .expect("an SA");
+        secy.enable_transmit_sa(an).expect("the SA is there");
+        secy
+    }
+
+    /// Sends a protected frame from the peer to the host.
+    fn send_protected(&mut self, peer: &mut PeerSecY) {
+        let inner = frame([0x88, 0xb5], 100);
+        let mut buffer = vec![0; HEADROOM + inner.len() + TAILROOM];
+        buffer[HEADROOM..HEADROOM + inner.len()].copy_from_slice(&inner);
+        let range = HEADROOM..HEADROOM + inner.len();
+        let frame = FrameBuf::new(buffer, range).expect("a frame");
+        let Ok(protected) = peer.protect(frame) else {
+            panic!("refused");
+        };
+        self.send(protected.octets());
+    }
+
+    /// Sends `count` frames from the host.
+    fn send_from_host(&self, count: usize) {
+        let mut ring = self.host_ring();
+        for _ in 0..count {
+            ring.push(&frame([0x88, 0xb5], 1000)).expect("room");
+        }
+        ring.flush().expect("sent");
     }
 
     /// What has come out on the wire.
@@ -165,13 +249,9 @@ fn without_keys_nothing_moves() {
 
 #[test]
 fn the_host_talks_in_macsec_only() {
-    let Some(mut bench) = Bench::new() else {
+    let Some(mut bench) = Bench::with_keys() else {
         return;
     };
-    bench
-        .port
-        .install_static_keys(Bench::keys(PEER))
-        .expect("keys");
     let socket = bench
         .cloud
         .run(|| UdpSocket::bind((HOST, 0)))
@@ -196,13 +276,9 @@ fn the_host_talks_in_macsec_only() {
 
 #[test]
 fn eapol_never_crosses() {
-    let Some(mut bench) = Bench::new() else {
+    let Some(mut bench) = Bench::with_keys() else {
         return;
     };
-    bench
-        .port
-        .install_static_keys(Bench::keys(PEER))
-        .expect("keys");
     let mut from_host = bench.host_ring();
     from_host.push(&frame([0x88, 0x8e], 100)).expect("room");
     from_host.flush().expect("sent");
@@ -255,13 +331,9 @@ fn a_frame_that_protection_makes_too_long_is_counted_and_dropped() {
 
 #[test]
 fn a_tagged_frame_of_the_host_goes_through_whole() {
-    let Some(mut bench) = Bench::new() else {
+    let Some(mut bench) = Bench::with_keys() else {
         return;
     };
-    bench
-        .port
-        .install_static_keys(Bench::keys(PEER))
-        .expect("keys");
     let mut from_host = bench.host_ring();
     from_host.push(&frame([0x81, 0x00], 200)).expect("room");
     from_host.flush().expect("sent");
@@ -270,6 +342,205 @@ fn a_tagged_frame_of_the_host_goes_through_whole() {
     assert_eq!(wire.len(), 1);
     assert_eq!(wire[0][12..14], [0x88, 0xe5], "the tag is inside");
     assert_eq!(wire[0].len(), 200 + 24);
+}
+
+/// A frame with a VLAN tag of `tci` before `ethertype`.
+fn tagged(tci: [u8; 2], ethertype: [u8; 2]) -> Vec<u8> {
+    let mut frame = frame([0x81, 0x00], 100);
+    frame[14..16].copy_from_slice(&tci);
+    frame[16..18].copy_from_slice(&ethertype);
+    frame
+}
+
+#[test]
+fn eapol_with_a_priority_tag_never_crosses() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    let priority_tagged = tagged([0xe0, 0x00], [0x88, 0x8e]);
+    let mut from_host = bench.host_ring();
+    from_host.push(&priority_tagged).expect("room");
+    from_host.flush().expect("sent");
+    bench.send(&priority_tagged);
+    bench.turn();
+    assert_eq!(bench.wire(), Vec::<Vec<u8>>::new());
+    let counters = bench.port.counters();
+    assert_eq!(
+        (counters.eapol_from_tap, counters.eapol_from_uplink),
+        (1, 1)
+    );
+    let secy = bench.port.secy().counters();
+    assert_eq!((secy.frames_in(), secy.frames_out()), (0, 0));
+}
+
+#[test]
+fn eapol_within_a_vlan_is_user_data() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    let in_vlan_5 = tagged([0xe0, 0x05], [0x88, 0x8e]);
+    let mut from_host = bench.host_ring();
+    from_host.push(&in_vlan_5).expect("room");
+    from_host.flush().expect("sent");
+    bench.send(&in_vlan_5);
+    bench.turn();
+    let wire = bench.wire();
+    assert_eq!(wire.len(), 1, "encrypted like anything else");
+    assert_eq!(wire[0][12..14], [0x88, 0xe5]);
+    let counters = bench.port.counters();
+    assert_eq!(
+        (counters.eapol_from_tap, counters.eapol_from_uplink),
+        (0, 0)
+    );
+    let secy = bench.port.secy().counters();
+    assert_eq!(secy.verification.in_pkts_no_tag, 1, "and refused in clear");
+    assert_eq!(counters.tap_written, 0);
+}
+
+/// How often a port looks that has nothing to do: it waits 10 ms each time.
+const IDLE_TURNS: u32 = 30;
+
+#[test]
+fn the_uplink_goes_down_and_up_again() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    let mut peer = Bench::peer();
+    bench.send_from_host(3);
+    bench.send_protected(&mut peer);
+    bench.turn();
+    assert_eq!(bench.wire().len(), 3);
+    assert_eq!(bench.port.counters().tap_written, 1);
+
+    for round in 1..=2 {
+        bench.uplink(Netlink::set_down);
+        bench.send_from_host(100);
+        bench.turn();
+        let turns = bench.turns().expect("it goes on");
+        assert!(turns <= IDLE_TURNS, "{turns} turns for nothing");
+        assert_eq!(bench.port.counters().uplink_down, round);
+        let counters = bench.port.uplink_counters().expect("counters");
+        assert_eq!(counters.not_sent, round * 100, "each lost frame is counted");
+
+        bench.uplink(Netlink::set_up);
+        bench.turn();
+        bench.wire();
+        bench.send_from_host(3);
+        bench.send_protected(&mut peer);
+        bench.turn();
+        assert_eq!(bench.wire().len(), 3, "round {round}");
+        assert_eq!(bench.port.counters().tap_written, 1 + round);
+        let counters = bench.port.uplink_counters().expect("counters");
+        assert_eq!(
+            (counters.sent, counters.not_sent),
+            (3 + 3 * round, 100 * round)
+        );
+    }
+}
+
+#[test]
+fn an_uplink_that_is_removed_ends_the_port() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    bench.uplink(Netlink::delete_link);
+    let error = bench.turns().expect_err("no uplink");
+    assert!(
+        matches!(error, PortError::Uplink(PacketError::InterfaceGone)),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_tap_goes_down_and_up_again() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    let mut peer = Bench::peer();
+    bench.send_from_host(10);
+    bench.tap(Netlink::set_down);
+    bench.send_protected(&mut peer);
+    bench.turn();
+    let turns = bench.turns().expect("it goes on");
+    assert!(turns <= IDLE_TURNS, "{turns} turns for nothing");
+    let counters = bench.port.counters();
+    assert_eq!((counters.tap_written, counters.tap_drop), (0, 1));
+
+    bench.wire();
+    bench.tap(Netlink::set_up);
+    bench.send_from_host(3);
+    bench.send_protected(&mut peer);
+    bench.turn();
+    assert_eq!(bench.wire().len(), 3);
+    let counters = bench.port.counters();
+    assert_eq!((counters.tap_written, counters.tap_drop), (1, 1));
+}
+
+#[test]
+fn a_tap_that_is_removed_ends_the_port() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    bench.tap(Netlink::delete_link);
+    let error = bench.turns().expect_err("no TAP");
+    assert!(matches!(error, PortError::TapGone), "{error}");
+}
+
+#[test]
+fn a_frame_too_long_for_the_uplink_of_now_is_counted_once() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    bench.uplink(|netlink, link| netlink.set_mtu(link, 900));
+    bench.send_from_host(3);
+    bench.turn();
+    assert_eq!(bench.wire(), Vec::<Vec<u8>>::new());
+    let counters = bench.port.uplink_counters().expect("counters");
+    assert_eq!((counters.sent, counters.not_sent), (0, 3));
+}
+
+/// Frames in the interface's queue keep their slots of the ring: the host has to wait, not to lose.
+#[test]
+fn a_slow_uplink_holds_the_host_back() {
+    let Some(mut bench) = Bench::with_keys() else {
+        return;
+    };
+    let tc = |arguments: &str| {
+        let run = || Command::new("tc").args(arguments.split(' ')).status();
+        let status = bench.edges[0].run(run).expect("the namespace");
+        status.is_ok_and(|status| status.success())
+    };
+    if !tc("qdisc add dev near root tbf rate 64kbit burst 1600 limit 8000000") {
+        return common::skip("no `tc` program, or no tbf in the kernel");
+    }
+    // More than the ring has slots, fewer than the TAP's queue holds beside.
+    let mut from_host = bench.host_ring();
+    for _ in 0..9 {
+        for _ in 0..100 {
+            from_host.push(&frame([0x88, 0xb5], 1000)).expect("room");
+        }
+        from_host.flush().expect("sent");
+        bench.turn();
+    }
+    let turns = bench.turns().expect("it goes on");
+    assert!(turns <= 200, "{turns} turns, though it looks once a ms");
+    let run = || {
+        Command::new("tc")
+            .args("qdisc del dev near root".split(' '))
+            .status()
+    };
+    bench.edges[0]
+        .run(run)
+        .expect("the namespace")
+        .expect("tc runs");
+    let until = Instant::now() + Duration::from_secs(5);
+    let protected = |bench: &Bench| bench.port.secy().counters().transmit_sc.out_pkts_encrypted;
+    while protected(&bench) < 900 && Instant::now() < until {
+        bench.turn();
+    }
+    assert_eq!(protected(&bench), 900, "every frame got its turn");
+    let counters = bench.port.uplink_counters().expect("counters");
+    assert_eq!((counters.sent, counters.not_sent), (900, 0));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use crate::sys;
 
@@ -133,8 +134,7 @@ fn in_thread<T: Send>(action: impl FnOnce() -> T + Send) -> T {
 /// [`NamespaceError`]. After [`NamespaceError::Io`] the process may already be in the new
 /// namespaces, without its user mapped: give up then.
 pub fn enter_user_namespace() -> Result<(), NamespaceError> {
-    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads > 1 {
+    if !is_single_threaded() {
         return Err(NamespaceError::MultiThreaded);
     }
     // Asked before: inside, both are the overflow ids until they are mapped.
@@ -144,6 +144,17 @@ pub fn enter_user_namespace() -> Result<(), NamespaceError> {
     write_proc("/proc/self/setgroups", "deny")?;
     write_proc("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write_proc("/proc/self/gid_map", &format!("0 {group} 1"))
+}
+
+fn is_single_threaded() -> bool {
+    // A thread that has just been joined may not have left the list yet.
+    for _ in 0..100 {
+        if fs::read_dir("/proc/self/task").map_or(1, Iterator::count) <= 1 {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
 
 fn write_proc(path: &'static str, text: &str) -> Result<(), NamespaceError> {

@@ -1,7 +1,8 @@
 //! System calls with safe interfaces. Together with `packet/mmap.rs` the only unsafe code.
 //!
-//! Every function here is sound for all arguments: file descriptors are borrowed (so they are
-//! open), and each kernel structure is passed with its own size.
+//! File descriptors are borrowed (so they are open), and each kernel structure is passed with its
+//! own size. Where the kernel decides by a number how much memory it touches, the function says
+//! which numbers its callers in this crate may pass.
 
 use std::ffi::{CStr, c_int, c_ulong, c_void};
 use std::io;
@@ -220,17 +221,34 @@ pub(crate) fn ifreq(name: &[u8; libc::IFNAMSIZ]) -> libc::ifreq {
 
 /// The current MTU of an interface, whatever its name is now.
 pub(crate) fn interface_mtu(socket: BorrowedFd<'_>, index: u32) -> io::Result<usize> {
-    let mut request = ifreq(&[0; libc::IFNAMSIZ]);
-    request.ifr_ifru.ifru_ifindex =
-        c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
-    ioctl_ifreq(socket, libc::SIOCGIFNAME, &mut request)?;
+    let mut request = named_ifreq(socket, index)?;
     ioctl_ifreq(socket, libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: SIOCGIFMTU has stored an int there (and any octets are one).
     let mtu = unsafe { request.ifr_ifru.ifru_mtu };
     usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// Whether an interface is up (IFF_UP), whatever its name is now.
+pub(crate) fn interface_is_up(socket: BorrowedFd<'_>, index: u32) -> io::Result<bool> {
+    let mut request = named_ifreq(socket, index)?;
+    ioctl_ifreq(socket, libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: SIOCGIFFLAGS has stored a short there (and any octets are one).
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(c_int::from(flags) & libc::IFF_UP != 0)
+}
+
+/// An `ifreq` with the present name of the interface `index`.
+fn named_ifreq(socket: BorrowedFd<'_>, index: u32) -> io::Result<libc::ifreq> {
+    let mut request = ifreq(&[0; libc::IFNAMSIZ]);
+    request.ifr_ifru.ifru_ifindex =
+        c_int::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
+    ioctl_ifreq(socket, libc::SIOCGIFNAME, &mut request)?;
+    Ok(request)
+}
+
 /// SIOCETHTOOL with a `struct ethtool_value`: sends `data`, returns what the kernel left there.
+/// `command` must be one of those that take this structure (all in `offload.rs` do): others write
+/// beyond it.
 pub(crate) fn ethtool_value(
     socket: BorrowedFd<'_>,
     name: &[u8; libc::IFNAMSIZ],
@@ -244,7 +262,8 @@ pub(crate) fn ethtool_value(
     Ok(value[1])
 }
 
-/// The requests passed here are SIOCGIFNAME, SIOCGIFMTU and SIOCETHTOOL (with its value alive).
+/// The requests passed here are SIOCGIFNAME, SIOCGIFMTU, SIOCGIFFLAGS and SIOCETHTOOL (with its value
+/// alive).
 fn ioctl_ifreq(
     socket: BorrowedFd<'_>,
     request: c_ulong,

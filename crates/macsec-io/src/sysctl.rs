@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use crate::interface;
+use crate::interface::{self, InterfaceError};
 
 /// Keeps the host's IPv6 stack off an interface. An idle interface without addresses sends router
 /// solicitations and neighbour discovery otherwise: clear text on the uplink.
@@ -14,7 +14,14 @@ use crate::interface;
 /// `InvalidInput` for a malformed name, `NotFound` when the interface is not in this network
 /// namespace, `PermissionDenied` without `CAP_NET_ADMIN` (or with `/proc/sys` mounted read-only).
 pub fn disable_ipv6(interface: &str) -> io::Result<bool> {
-    interface::raw_name(interface).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    // Looked up, as `all` and `default` stand there too.
+    interface::index_of(interface).map_err(|error| {
+        let kind = match error {
+            InterfaceError::InvalidName(_) => io::ErrorKind::InvalidInput,
+            InterfaceError::NotFound(_) => io::ErrorKind::NotFound,
+        };
+        io::Error::new(kind, error)
+    })?;
     let conf = "/proc/sys/net/ipv6/conf";
     if !fs::exists(conf)? {
         return Ok(false);

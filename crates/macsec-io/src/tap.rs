@@ -122,8 +122,9 @@ impl Tap {
     /// without a word, so a frame that fills the buffer to the end may be cut and is an error.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none; `InvalidData` for a frame too long for `buffer` (it is
-    /// lost); others as read(2), of them `EIO` while the interface is down.
+    /// `WouldBlock` when there is none, so also while the interface is down; `InvalidData` for a
+    /// frame too long for `buffer` (it is lost); others as read(2), of them `EBADFD` once the
+    /// interface has been removed, which `poll` shows as an error that stays.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = (&self.device).read(buffer)?;
         if len >= buffer.len() {

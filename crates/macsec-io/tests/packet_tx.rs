@@ -191,7 +191,16 @@ fn down_drops_what_is_pending_and_up_goes_on() {
         }
         netlink(|n| n.set_down("left").unwrap());
         assert!(matches!(tx.flush(), Err(PacketError::InterfaceDown)));
-        assert!(matches!(tx.flush(), Err(PacketError::InterfaceDown)));
+        assert_eq!((tx.pending(), tx.flush().unwrap()), (0, 0));
+        // Nothing piles up, however long it takes.
+        for n in 0..2000 {
+            tx.push(&frame(n, TEST_TYPE, 100)).unwrap();
+            assert!(matches!(tx.flush(), Err(PacketError::InterfaceDown)));
+        }
+        assert!(matches!(
+            here.check_interface(),
+            Err(PacketError::InterfaceDown)
+        ));
         let error = here.wait(Some(Duration::from_secs(1)));
         assert!(
             matches!(error, Err(PacketError::InterfaceDown)),
@@ -203,11 +212,15 @@ fn down_drops_what_is_pending_and_up_goes_on() {
         );
 
         netlink(|n| n.set_up("left").unwrap());
+        here.check_interface().unwrap();
         let sent: Vec<_> = (10..20).map(|n| frame(n, TEST_TYPE, 100)).collect();
         send_all(&mut tx, &sent);
         assert!(collect(&mut rx, 10) == sent, "{config:?}");
         let counts = tx.statistics();
-        assert_eq!((counts.sent, counts.dropped, counts.rejected), (10, 10, 0));
+        assert_eq!(
+            (counts.sent, counts.dropped, counts.rejected),
+            (10, 2010, 0)
+        );
 
         let mut back = pair
             .right
@@ -233,7 +246,38 @@ fn a_removed_interface_is_an_error_for_both() {
         Err(PacketError::InterfaceGone | PacketError::InterfaceDown)
     ));
     assert!(rx.wait(Some(Duration::from_secs(1))).is_err());
+    assert!(matches!(
+        rx.check_interface(),
+        Err(PacketError::InterfaceGone)
+    ));
     assert_eq!(tx.statistics().dropped, 1);
+}
+
+/// A frame that the interface has queued keeps its slot: no longer pending, but no room either.
+#[test]
+fn frames_in_the_interfaces_queue_take_room() {
+    let Some(pair) = Pair::new(1500) else { return };
+    let arguments = "qdisc add dev left root tbf rate 8kbit burst 1600 limit 8000000";
+    let tc = || Command::new("tc").args(arguments.split(' ')).status();
+    let status = pair.left.run(tc).unwrap();
+    if !status.is_ok_and(|status| status.success()) {
+        return skip("no `tc` program, or no tbf in the kernel");
+    }
+    let mut tx = pair.sender(&TxConfig {
+        frames: 128,
+        max_frame: 1514,
+        ..TxConfig::default()
+    });
+    let mut pushed = 0;
+    while tx.has_room(64) {
+        for n in 0..64 {
+            tx.push(&frame(n, TEST_TYPE, 1000)).expect("room");
+        }
+        pushed += tx.flush().unwrap();
+    }
+    assert_eq!((pushed % 64, tx.pending()), (0, 0));
+    assert!(!tx.has_room(usize::MAX));
+    assert!(!tx.wait_for_room(Duration::ZERO).unwrap() || tx.has_room(1));
 }
 
 /// A queue that is full makes the kernel refuse frames with ENOBUFS.

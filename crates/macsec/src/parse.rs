@@ -43,6 +43,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Parsed<F> {
     ///
     /// `clear_vlan_tags` is that of the [`Config`](crate::Config).
     #[must_use]
+    #[inline]
     pub fn new(frame: F, clear_vlan_tags: ClearVlanTags) -> Self {
         let form = Form::of(frame.as_ref(), clear_vlan_tags);
         Self { frame, form }

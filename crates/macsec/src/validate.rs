@@ -152,6 +152,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
 
     /// Whether the key is needed at all; if not, [`open`](Self::open) does nothing.
     #[must_use]
+    #[inline]
     pub fn needs_key(&self) -> bool {
         matches!(
             self.fate,
@@ -260,6 +261,7 @@ where
     R: Storage<ReceiveScSlot>,
 {
     /// Validates one frame: all three steps in one call.
+    #[inline]
     pub fn validate<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, frame: F) -> Verdict<F> {
         let parsed = Parsed::new(frame, self.config.clear_vlan_tags);
         let opened = self.open(parsed);
@@ -292,6 +294,7 @@ where
     }
 
     /// Step two: finds the SA, checks the packet number, verifies and decrypts. Changes nothing in the SecY.
+    #[inline]
     pub fn open<F: AsRef<[u8]> + AsMut<[u8]>>(&self, parsed: Parsed<F>) -> Opened<F> {
         let admitted = self.admit(parsed);
         match admitted.key_index().and_then(|index| self.keys.get(index)) {
@@ -325,6 +328,7 @@ where
     ///
     /// The controls of this moment count. Where `validateFrames` has become stricter since the frame was opened, it is
     /// discarded if it could not be delivered now.
+    #[inline]
     pub fn commit<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, opened: Opened<F>) -> Verdict<F> {
         let Opened { mut frame, fate } = opened;
         let (outcome, strip, text) = match fate {
@@ -505,6 +509,7 @@ where
 
     /// Whether the frames after this one must wait for its commit, because that may change how their packet
     /// numbers are recovered. Once in 2^31 frames; it keeps batches exactly equal to single calls.
+    #[inline]
     fn moves_recovery<F>(&self, admitted: &Admitted<F>) -> bool {
         let Fate::WithSa {
             claim,
@@ -538,6 +543,7 @@ where
 }
 
 /// Verifies and decrypts those of a batch that need it.
+#[inline]
 fn open_in_place<F: AsRef<[u8]> + AsMut<[u8]>>(
     key: &impl GcmKey,
     batch: &mut ArrayVec<Admitted<F>, BATCH>,

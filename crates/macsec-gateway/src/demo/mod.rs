@@ -1,8 +1,9 @@
 //! `macsec demo`: two clouds join their networks, on one machine and with no set-up.
 //!
-//! Each cloud is a network namespace with a TAP that its hosts route through; each has a gateway process in an
-//! edge namespace of its own; a veth pair is the wire between the edges. The clouds exchange UDP and TCP, a tap listens to the
-//! wire, and an attacker on the wire tampers, replays and injects.
+//! Each cloud is a network namespace with a TAP that its hosts route through; each has a gateway
+//! process in an edge namespace of its own; a veth pair is the wire between the edges. The clouds
+//! exchange UDP and TCP, a tap listens to the wire, and an attacker on the wire tampers, replays and
+//! injects.
 
 pub mod report;
 pub mod topology;
@@ -95,15 +96,12 @@ fn get_privileges() -> Result<(), NamespaceError> {
 
 /// Lets the clouds talk and the attacker strike, and gathers what everyone saw.
 fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
-    let key = DemoKey::new(options.cipher_suite).map_err(io::Error::other)?;
-    let mut gateways = [
-        Worker::start(End::A, topology, &key)?,
-        Worker::start(End::B, topology, &key)?,
-    ];
+    // First, so that nothing is sent that they do not see.
     let taps = [
         WireTap::open(topology, End::A)?,
         WireTap::open(topology, End::B)?,
     ];
+    let mut gateways = start_gateways(options, topology)?;
     for end in End::BOTH {
         topology.configure_tap(end).map_err(io::Error::other)?;
     }
@@ -141,8 +139,17 @@ fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
     })
 }
 
-/// Runs the traffic for as long as the options say, and calls `on_tick` meanwhile: every second, and whenever the
-/// attacker is to strike (then with true).
+/// Starts both gateways with one fresh key, which nobody but they has afterwards.
+fn start_gateways(options: &Options, topology: &Topology) -> io::Result<[Worker; 2]> {
+    let key = DemoKey::new(options.cipher_suite).map_err(io::Error::other)?;
+    Ok([
+        Worker::start(End::A, topology, &key)?,
+        Worker::start(End::B, topology, &key)?,
+    ])
+}
+
+/// Runs the traffic for as long as the options say, and calls `on_tick` meanwhile: every second, and
+/// whenever the attacker is to strike.
 fn talk(
     options: &Options,
     topology: &Topology,

@@ -81,6 +81,11 @@ impl Report {
         let sum = |value: fn(&Status) -> u64| gateways.iter().map(value).sum::<u64>();
         let frames_sent = sum(|status| status.sealed);
         let frames_delivered = sum(|status| status.delivered);
+        let lost = |from: End| {
+            let [from, to] = [from, from.other()].map(|end| &gateways[end as usize]);
+            from.sealed.saturating_sub(to.delivered)
+        };
+        let frames_lost = lost(End::A) + lost(End::B);
         let mut report = Self {
             passed: false,
             failures: Vec::new(),
@@ -89,7 +94,7 @@ impl Report {
             seconds,
             frames_sent,
             frames_delivered,
-            frames_lost: frames_sent.saturating_sub(frames_delivered),
+            frames_lost,
             plaintext_frames_on_wire: wire.plaintext,
             tampered_dropped: b.counter("InPktsNotValid"),
             replayed_dropped: b.counter("InPktsLate"),
@@ -121,11 +126,22 @@ impl Report {
             self.frames_delivered as f64 > MIN_DELIVERED_PER_SECOND * self.seconds.floor(),
             format!("only {} frames were delivered", self.frames_delivered),
         );
+        // Each direction for itself: one frame lost and a forged one delivered must not add up.
+        let [a, b] = &self.gateways;
+        for (direction, from, to) in [("A to B", a, b), ("B to A", b, a)] {
+            must(
+                from.sealed == to.delivered,
+                format!(
+                    "{direction}: {} frames sent, {} delivered",
+                    from.sealed, to.delivered
+                ),
+            );
+        }
         must(
-            self.frames_sent == self.frames_delivered,
+            wire.protected >= self.frames_sent,
             format!(
-                "{} frames sent, {} delivered",
-                self.frames_sent, self.frames_delivered
+                "the tap on the wire saw {} of {} protected frames",
+                wire.protected, self.frames_sent
             ),
         );
         must(
@@ -147,12 +163,11 @@ impl Report {
                 format!("{made} frames {attack}, {dropped} dropped as such"),
             );
         }
-        let attacks_seen = attacks.tampered + attacks.replayed + attacks.injected;
+        let attacks_made = attacks.tampered + attacks.replayed + attacks.injected;
         must(
-            // A replayed frame looks like itself the first time too.
-            wire.attacks >= attacks_seen,
+            wire.attacks == attacks_made,
             format!(
-                "{attacks_seen} attacks made, {} seen on the wire",
+                "{attacks_made} attacks made, {} seen on the wire",
                 wire.attacks
             ),
         );
@@ -162,6 +177,10 @@ impl Report {
         ] {
             must(udp.is_clean(), format!("UDP from {direction}: {udp:?}"));
         }
+        must(
+            traffic.tcp_a_to_b.octets > 0,
+            "TCP from A to B: nothing was sent".to_owned(),
+        );
         must(
             traffic.tcp_a_to_b.intact,
             "TCP from A to B: the hashes differ".to_owned(),
@@ -331,10 +350,21 @@ mod tests {
     #[test]
     fn whatever_does_not_hold_fails_the_run() {
         type Spoil = fn(&mut Observed);
-        let spoils: [(&str, Spoil); 15] = [
+        let spoils: [(&str, Spoil); 19] = [
             ("were delivered", |o| o.seconds = 60.0),
-            ("sent, 5999 delivered", |o| o.gateways[0].delivered -= 1),
-            ("sent, 6001 delivered", |o| o.gateways[1].delivered += 1),
+            ("B to A: 3000 frames sent, 2999 delivered", |o| {
+                o.gateways[0].delivered -= 1;
+            }),
+            ("A to B: 3000 frames sent, 3001 delivered", |o| {
+                o.gateways[1].delivered += 1;
+            }),
+            // One lost and one too many: the sums would agree.
+            ("A to B: 3000 frames sent, 3001 delivered", |o| {
+                o.gateways[0].delivered -= 1;
+                o.gateways[1].delivered += 1;
+            }),
+            ("saw 5999 of 6000 protected", |o| o.wire.protected = 5999),
+            ("nothing was sent", |o| o.traffic.tcp_a_to_b.octets = 0),
             ("in clear on the wire", |o| o.wire.plaintext = 1),
             ("missed 1 frames", |o| o.wire.missed = 1),
             ("3 frames tampered, 2 dropped", |o| {
@@ -353,6 +383,7 @@ mod tests {
                 o.gateways[1].counters.insert("InPktsLate".to_owned(), 0);
             }),
             ("5 seen on the wire", |o| o.wire.attacks = 5),
+            ("7 seen on the wire", |o| o.wire.attacks = 7),
             ("UDP from A to B", |o| o.traffic.udp_a_to_b.received -= 1),
             ("UDP from B to A", |o| o.traffic.udp_b_to_a.reordered = 1),
             ("UDP from B to A", |o| o.traffic.udp_b_to_a.duplicated = 1),

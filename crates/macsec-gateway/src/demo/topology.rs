@@ -134,13 +134,16 @@ impl Topology {
         &self.edges[end as usize]
     }
 
-    /// Brings up the TAP that the gateway of `end` has made: addresses, MTU, up.
+    /// Brings up the TAP that the gateway of `end` has made: addresses, MTU, up. It is silent until
+    /// someone uses it: what IPv6 says by itself could reach the other TAP before that is up, and
+    /// would count as lost.
     ///
     /// # Errors
     /// [`TopologyError`].
     pub fn configure_tap(&self, end: End) -> Result<(), TopologyError> {
         self.cloud(end).run(|| {
             let mut netlink = Netlink::open()?;
+            sysctl::disable_ipv6(TAP)?;
             offload::disable_all(TAP)?;
             netlink.set_mac(TAP, end.mac())?;
             netlink.set_mtu(TAP, port::inner_mtu(WIRE_MTU))?;

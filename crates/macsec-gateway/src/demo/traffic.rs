@@ -1,4 +1,5 @@
-//! What the clouds say to each other: paced UDP with sequence numbers, and TCP whose octets are hashed.
+//! What the clouds say to each other: paced UDP with sequence numbers, and TCP whose octets are
+//! hashed.
 
 use std::{
     collections::HashSet,
@@ -21,7 +22,8 @@ const TCP_PORT: u16 = 5001;
 const UDP_INTERVAL: Duration = Duration::from_millis(2);
 /// The shortest datagram: the sequence number and a mark.
 const UDP_MIN: usize = 16;
-const UDP_MARK: &[u8; 8] = b"cloud***";
+/// How every datagram begins: one that is seen on the wire has not been encrypted.
+pub const UDP_MARK: &[u8; 8] = b"cloud***";
 /// Between two bursts of TCP, 26 Mbit/s in all.
 const TCP_INTERVAL: Duration = Duration::from_millis(20);
 const TCP_BURST: usize = 64 * 1024;
@@ -190,23 +192,29 @@ fn datagram_len(number: u64) -> usize {
     UDP_MIN + usize::try_from(number * 149 % (LONGEST - UDP_MIN as u64)).unwrap_or_default()
 }
 
-/// Sends datagrams at a steady pace until told to stop, then says how many in `sent`.
+/// Sends datagrams at a steady pace until told to stop or it fails, then says how many in `sent`: the
+/// receiver waits for that.
 fn send_datagrams(socket: &UdpSocket, control: &Control, sent: &AtomicU64) -> io::Result<()> {
+    let mut number = 0;
+    let result = send_until_stop(socket, control, &mut number);
+    sent.store(number, Ordering::Release);
+    result
+}
+
+fn send_until_stop(socket: &UdpSocket, control: &Control, number: &mut u64) -> io::Result<()> {
     let mut buffer = [0; 1500];
     let start = Instant::now();
-    let mut number = 0;
     while !control.stop.load(Ordering::Relaxed) {
         buffer[..8].copy_from_slice(UDP_MARK);
-        buffer[8..UDP_MIN].copy_from_slice(&u64::to_be_bytes(number));
-        socket.send(&buffer[..datagram_len(number)])?;
-        number += 1;
+        buffer[8..UDP_MIN].copy_from_slice(&number.to_be_bytes());
+        socket.send(&buffer[..datagram_len(*number)])?;
+        *number += 1;
         control.datagrams.fetch_add(1, Ordering::Relaxed);
         // Late datagrams are caught up on, but a few at a time: a burst is no steady pace.
-        let due = UDP_INTERVAL * u32::try_from(number).unwrap_or(u32::MAX);
+        let due = UDP_INTERVAL * u32::try_from(*number).unwrap_or(u32::MAX);
         let wait = due.saturating_sub(start.elapsed()).max(UDP_INTERVAL / 4);
         thread::sleep(wait);
     }
-    sent.store(number, Ordering::Release);
     Ok(())
 }
 

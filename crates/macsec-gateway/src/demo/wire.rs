@@ -12,11 +12,19 @@ use std::{
 use macsec_io::packet::{PacketError, PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig};
 use serde::Serialize;
 
-use super::topology::{End, Topology, WIRE_MTU};
+use super::{
+    topology::{End, Topology, WIRE_MTU},
+    traffic::UDP_MARK,
+};
 
 const MACSEC: [u8; 2] = [0x88, 0xe5];
 const EAPOL: [u8; 2] = [0x88, 0x8e];
 const ETHERTYPE_AT: usize = 12;
+/// Where the TCI is in a frame with a SecTAG, and the bits that say it is encrypted: E and C.
+const TCI_AT: usize = 14;
+const ENCRYPTED: u8 = 0x0c;
+/// In a frame that is not encrypted, the mark of a datagram stands within as many octets.
+const MARK_WITHIN: usize = 128;
 /// Where the low 32 bits of the packet number are in a frame with a SecTAG.
 const PN_AT: usize = 16;
 /// By how much the attacker raises a packet number: beyond all that the peer has seen.
@@ -29,11 +37,12 @@ const TAP_TIMEOUT: Duration = Duration::from_millis(50);
 /// What was seen on the wire, both directions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WireCounts {
-    /// Frames with EtherType 0x88E5.
+    /// Frames with EtherType 0x88E5, encrypted.
     pub protected: u64,
     /// Frames with EtherType 0x888E.
     pub eapol: u64,
-    /// Frames with any other EtherType, but for those that the attacker sent.
+    /// Frames with any other EtherType, MACsec frames that are not encrypted, and frames of whatever
+    /// kind with a datagram in clear; but not those that the attacker sent.
     pub plaintext: u64,
     /// Frames that the attacker sent.
     pub attacks: u64,
@@ -60,7 +69,7 @@ impl std::ops::Add for WireCounts {
 pub struct Shared {
     /// A frame that went from A to B a while ago.
     overheard: Mutex<Option<Vec<u8>>>,
-    /// Every frame the attacker has sent.
+    /// What the attacker has sent and the tap not yet seen.
     forged: Mutex<Vec<Vec<u8>>>,
     /// Set to end the taps.
     pub stop: AtomicBool,
@@ -108,18 +117,26 @@ impl WireTap {
             }
         }
         let statistics = self.ring.statistics().map_err(io::Error::other)?;
-        counts.missed = statistics.ring_full + statistics.truncated + statistics.too_long;
+        counts.missed = statistics.ring_full
+            + statistics.truncated
+            + statistics.too_long
+            + statistics.malformed;
         Ok(counts)
     }
 }
 
 fn count(counts: &mut WireCounts, frame: &[u8], to_b: bool, shared: &Shared) {
-    if to_b && lock(&shared.forged).iter().any(|forged| forged == frame) {
-        counts.attacks += 1;
-        return;
+    if to_b {
+        let mut forged = lock(&shared.forged);
+        if let Some(at) = forged.iter().position(|forged| forged == frame) {
+            forged.swap_remove(at);
+            counts.attacks += 1;
+            return;
+        }
     }
-    match frame.get(ETHERTYPE_AT..ETHERTYPE_AT + 2) {
-        Some(ethertype) if ethertype == MACSEC => counts.protected += 1,
+    match frame.get(ETHERTYPE_AT..TCI_AT) {
+        _ if has_mark(frame) => counts.plaintext += 1,
+        Some(ethertype) if ethertype == MACSEC && is_encrypted(frame) => counts.protected += 1,
         Some(ethertype) if ethertype == EAPOL => counts.eapol += 1,
         _ => counts.plaintext += 1,
     }
@@ -130,6 +147,20 @@ fn count(counts: &mut WireCounts, frame: &[u8], to_b: bool, shared: &Shared) {
             *overheard = Some(frame.to_vec());
         }
     }
+}
+
+fn is_encrypted(frame: &[u8]) -> bool {
+    frame
+        .get(TCI_AT)
+        .is_some_and(|tci| tci & ENCRYPTED == ENCRYPTED)
+}
+
+/// Whether a datagram of the clouds can be read in the frame, whatever its headers say.
+fn has_mark(frame: &[u8]) -> bool {
+    let start = &frame[..frame.len().min(MARK_WITHIN)];
+    start
+        .windows(UDP_MARK.len())
+        .any(|octets| octets == UDP_MARK)
 }
 
 /// How many of each attack were made.
@@ -174,7 +205,8 @@ impl Attacker {
         self.attacks
     }
 
-    /// Makes each attack once, if a frame has been overheard to make them from. Waits until that frame is old.
+    /// Makes each attack once, if a frame has been overheard to make them from. Waits until that frame
+    /// is old.
     ///
     /// # Errors
     /// [`PacketError`].
@@ -214,7 +246,8 @@ impl Attacker {
     }
 }
 
-/// A broadcast that no gateway would send: an Ethernet frame in clear, of the type for local experiments.
+/// A broadcast that no gateway would send: an Ethernet frame in clear, of the type for local
+/// experiments.
 fn plain_frame(number: u64) -> Vec<u8> {
     let mut frame = Vec::with_capacity(64);
     frame.extend([0xff; 6]);
@@ -239,4 +272,55 @@ fn open_in<T: Send>(
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count_one(frame: &[u8]) -> WireCounts {
+        let mut counts = WireCounts::default();
+        count(&mut counts, frame, true, &Shared::default());
+        counts
+    }
+
+    /// A frame with this EtherType and TCI, and a datagram's mark behind if so wished.
+    fn frame(ethertype: [u8; 2], tci: u8, marked: bool) -> Vec<u8> {
+        let mut frame = [&[0; 12][..], &ethertype, &[tci]].concat();
+        frame.resize(58, 0);
+        frame.extend(if marked { *UDP_MARK } else { [0; 8] });
+        frame
+    }
+
+    #[test]
+    fn only_encrypted_frames_count_as_protected() {
+        let (encrypted, in_clear) = (0x2c, 0x20);
+        let protected = WireCounts {
+            protected: 1,
+            ..WireCounts::default()
+        };
+        let plaintext = WireCounts {
+            plaintext: 1,
+            ..WireCounts::default()
+        };
+        assert_eq!(count_one(&frame(MACSEC, encrypted, false)), protected);
+        assert_eq!(count_one(&frame(MACSEC, in_clear, false)), plaintext);
+        assert_eq!(count_one(&frame(MACSEC, encrypted, true)), plaintext);
+        assert_eq!(count_one(&frame(EAPOL, 0, true)), plaintext);
+        assert_eq!(count_one(&frame([0x08, 0x00], encrypted, false)), plaintext);
+        assert_eq!(count_one(&MACSEC), plaintext, "too short to tell");
+    }
+
+    #[test]
+    fn a_forged_frame_is_excused_once() {
+        let shared = Shared::default();
+        let forged = frame([0x88, 0xb5], 0, false);
+        lock(&shared.forged).push(forged.clone());
+        let mut counts = WireCounts::default();
+        for to_b in [false, true, true] {
+            count(&mut counts, &forged, to_b, &shared);
+        }
+        assert_eq!((counts.attacks, counts.plaintext), (1, 2));
+        assert!(lock(&shared.forged).is_empty(), "nor kept for ever");
+    }
 }

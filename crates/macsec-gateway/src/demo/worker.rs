@@ -1,8 +1,9 @@
 //! One gateway of the demo, as a process of its own, and the handle that the demo holds it by.
 //!
-//! They talk in lines of JSON over the child's standard input and output: first the configuration, answered by a
-//! status; then any line is answered by a status; end of input ends the process. Keys travel by this
-//! pipe, never on a command line.
+//! They talk in lines of JSON over the child's standard input and output: first the configuration,
+//! answered by a status; then any line is answered by a status; end of input ends the process, so it
+//! cannot outlive the demo. Keys travel by this pipe, never on a command line; their text is wiped
+//! after use, and the gateway leaves no core dump.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use std::{
 
 use macsec::{COUNTERS, CipherSuite, Config, Ki, MacAddress, Sak, Salt, Sci, Ssci};
 use macsec_io::{netns::Namespace, tap::Tap};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -23,6 +25,9 @@ use crate::{
     cli,
     port::{Port, PortError, StaticKeys},
 };
+
+/// Octets that hold every line with a key: a buffer that grew would leave a copy of the key behind.
+const MAX_CONFIG: usize = 4096;
 
 /// What a gateway needs to know. There is no `Debug`: it holds a key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -119,7 +124,8 @@ impl Status {
             ("RingDrop", uplink.ring_drop),
             ("TapDrop", own.tap_drop),
             ("TapTooLong", own.tap_too_long),
-            ("UplinkNotSent", uplink.not_sent + own.uplink_refused),
+            ("UplinkNotSent", uplink.not_sent),
+            ("UplinkDown", own.uplink_down),
             ("EapolFromTap", own.eapol_from_tap),
             ("EapolFromUplink", own.eapol_from_uplink),
             ("NoTransmitSa", secy.local.out_no_transmit_sa),
@@ -175,9 +181,9 @@ impl Worker {
             input,
             output: BufReader::new(output),
         };
-        worker.send(&Zeroizing::new(serde_json::to_string(
-            &key.config(end, topology),
-        )?))?;
+        let mut config = Zeroizing::new(Vec::with_capacity(MAX_CONFIG));
+        serde_json::to_writer(&mut *config, &key.config(end, topology))?;
+        worker.send(&config)?;
         worker.answer()?;
         Ok(worker)
     }
@@ -187,13 +193,13 @@ impl Worker {
     /// # Errors
     /// When the gateway has ended.
     pub fn status(&mut self) -> io::Result<Status> {
-        self.send("status")?;
+        self.send(b"status")?;
         self.answer()
     }
 
-    fn send(&mut self, line: &str) -> io::Result<()> {
+    fn send(&mut self, line: &[u8]) -> io::Result<()> {
         let input = self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        input.write_all(line.as_bytes())?;
+        input.write_all(line)?;
         input.write_all(b"\n")
     }
 
@@ -233,6 +239,7 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // Unbuffered: poll(2) must see every line that has not been answered.
     let mut input = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = io::stdout();
@@ -250,7 +257,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Reads up to the end of a line, or of the input (then it is empty).
 fn read_line(input: &mut impl io::Read) -> io::Result<Zeroizing<String>> {
-    let mut line = Zeroizing::new(String::new());
+    let mut line = Zeroizing::new(String::with_capacity(MAX_CONFIG));
     let mut octet = [0];
     while input.read(&mut octet)? == 1 && octet != *b"\n" {
         line.push(char::from(octet[0]));

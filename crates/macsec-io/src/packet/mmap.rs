@@ -58,7 +58,11 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps the ring of `socket` (set up before with the same sizes) as regions owned by the kernel.
+    /// Maps the ring of `socket` as regions owned by the kernel.
+    ///
+    /// That they really change hands by their status words takes a ring that was set up with these
+    /// sizes just before, and is mapped this once. The two callers make the kernel's request from
+    /// the very `layout` they pass here, and keep the socket to themselves.
     pub(super) fn map(socket: BorrowedFd<'_>, layout: Layout) -> io::Result<Vec<Self>> {
         let fits = layout.regions_per_block.checked_mul(layout.region_size);
         let len = layout.block_size.checked_mul(layout.block_count);

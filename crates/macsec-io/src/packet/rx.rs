@@ -243,6 +243,15 @@ impl PacketRxRing {
         self.socket.take_error()
     }
 
+    /// Asks the kernel whether the interface is up. One that is removed goes down first, and the
+    /// socket has no second error to take: after [`PacketError::InterfaceDown`] ask now and then.
+    ///
+    /// # Errors
+    /// [`PacketError::InterfaceDown`] or [`PacketError::InterfaceGone`].
+    pub fn check_interface(&self) -> Result<(), PacketError> {
+        self.socket.check_interface()
+    }
+
     /// The counts so far.
     ///
     /// # Errors

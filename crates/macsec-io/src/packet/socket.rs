@@ -115,6 +115,13 @@ impl PacketSocket {
         Region::map(self.as_fd(), layout).map_err(failed("mmap"))
     }
 
+    pub(super) fn check_interface(&self) -> Result<(), PacketError> {
+        match sys::interface_is_up(self.as_fd(), self.index).map_err(failed("interface flags"))? {
+            true => Ok(()),
+            false => Err(PacketError::InterfaceDown),
+        }
+    }
+
     /// The pending error of the socket (SO_ERROR), which reading clears.
     pub(super) fn take_error(&self) -> Result<(), PacketError> {
         let error = sys::get_option::<i32>(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR)

@@ -87,7 +87,8 @@ impl std::error::Error for PushError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TxStatistics {
-    /// Taken by the interface (or its queue).
+    /// Taken by the interface (or its queue). One without carrier takes frames too, drops them and
+    /// counts them itself ([`LinkStatistics::tx_dropped`](crate::netlink::LinkStatistics)).
     pub sent: u64,
     /// Refused for good, by us or by the kernel: too long for the MTU, or no frame at all.
     pub rejected: u64,
@@ -269,6 +270,15 @@ impl PacketTxRing {
         self.pending
     }
 
+    /// Whether the next `frames` pushes will find a free slot. A frame that the interface has taken
+    /// keeps its slot until it has left the queues of the kernel and the driver, so there may be no
+    /// room although nothing is [`PacketTxRing::pending`].
+    pub fn has_room(&self, frames: usize) -> bool {
+        let count = self.slots.len();
+        let is_free = |i: usize| is_free(self.slots[(self.next + i) % count].status());
+        frames <= count - self.pending && (0..frames).all(is_free)
+    }
+
     /// Sends what is pending, with one system call and without waiting. Returns how many frames the
     /// interface took. If [`PacketTxRing::pending`] is not 0 afterwards, it is congested: flush
     /// again later.
@@ -289,7 +299,7 @@ impl PacketTxRing {
         };
         match error.raw_os_error() {
             Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV) => {
-                self.give_up(self.pending);
+                self.take_back_all();
                 return Err(failed("send")(error));
             }
             // The send buffer is full: it empties as the interface sends, this frame is as good
@@ -298,7 +308,7 @@ impl PacketTxRing {
             _ => {
                 self.tries = if sent > 0 { 1 } else { self.tries + 1 };
                 if self.tries >= MAX_TRIES {
-                    self.give_up(1);
+                    self.give_up_oldest();
                     self.tries = 0;
                 }
             }
@@ -318,7 +328,7 @@ impl PacketTxRing {
         let deadline = Instant::now() + timeout;
         loop {
             self.flush()?;
-            if self.pending < self.slots.len() && is_free(self.slots[self.next].status()) {
+            if self.has_room(1) {
                 return Ok(true);
             }
             if Instant::now() >= deadline {
@@ -341,7 +351,7 @@ impl PacketTxRing {
         let count = self.slots.len();
         let at = |i: usize| (oldest + i) % count;
         let taken = (0..self.pending)
-            .take_while(|i| self.slots[at(*i)].status() & libc::TP_STATUS_SEND_REQUEST == 0)
+            .take_while(|i| !waits_to_be_sent(self.slots[at(*i)].status()))
             .count();
         let frames = || {
             (0..taken)
@@ -372,26 +382,38 @@ impl PacketTxRing {
         sent
     }
 
-    /// Makes the kernel skip the oldest `count` pending frames when it comes to them.
-    fn give_up(&mut self, count: usize) {
-        for i in 0..count {
-            let at = (self.oldest() + i) % self.slots.len();
-            if std::mem::replace(&mut self.queued[at].given_up, true) {
-                continue;
-            }
-            self.statistics.dropped += 1;
-            // The kernel looks at slots only during our own call, so the slot can be taken back.
+    /// Makes the kernel skip the oldest pending frame, so that those behind it get their turn.
+    fn give_up_oldest(&mut self) {
+        let at = self.oldest();
+        if self.pending == 0 || std::mem::replace(&mut self.queued[at].given_up, true) {
+            return;
+        }
+        self.statistics.dropped += 1;
+        // The kernel looks at slots only during our own call, so the slot can be taken back.
+        let slot = &mut self.slots[at];
+        if slot.acquire(waits_to_be_sent).is_some() {
+            let cut = slot.bytes_at();
+            // A frame that starts inside the header: refused and, with PACKET_LOSS, skipped.
+            write_header(slot.bytes(), cut, ETHERNET_HEADER, 0);
+            slot.release(libc::TP_STATUS_SEND_REQUEST);
+        }
+    }
+
+    /// Empties the ring of all that the kernel has not taken. It will go on at the oldest of these
+    /// slots, and so do we.
+    fn take_back_all(&mut self) {
+        let oldest = self.oldest();
+        for i in 0..self.pending {
+            let at = (oldest + i) % self.slots.len();
+            self.statistics.dropped += u64::from(!self.queued[at].given_up);
             let slot = &mut self.slots[at];
-            if slot
-                .acquire(|s| s & libc::TP_STATUS_SEND_REQUEST != 0)
-                .is_some()
-            {
-                let cut = slot.bytes_at();
-                // A frame that starts inside the header: refused and, with PACKET_LOSS, skipped.
-                write_header(slot.bytes(), cut, ETHERNET_HEADER, 0);
-                slot.release(libc::TP_STATUS_SEND_REQUEST);
+            if slot.acquire(waits_to_be_sent).is_some() {
+                slot.release(libc::TP_STATUS_AVAILABLE);
             }
         }
+        self.next = oldest;
+        self.pending = 0;
+        self.tries = 0;
     }
 
     fn oldest(&self) -> usize {
@@ -410,6 +432,10 @@ impl AsFd for PacketTxRing {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn waits_to_be_sent(status: u32) -> bool {
+    status & libc::TP_STATUS_SEND_REQUEST != 0
 }
 
 /// Neither waiting to be sent nor on its way (the frame's memory is in use by the driver then).
