@@ -217,21 +217,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let delivered = east_host.receive(usize::MAX);
-    assert!(
-        delivered.iter().cloned().eq((0..FRAMES).map(frame_of)),
-        "all, in order, unchanged"
-    );
+    assert!(delivered.iter().cloned().eq((0..FRAMES).map(frame_of)), "all, in order, unchanged");
     let counters = east.secy.counters();
-    assert_eq!(
-        counters.verification.in_pkts_no_tag, 1,
-        "the attempt in clear"
-    );
+    assert_eq!(counters.verification.in_pkts_no_tag, 1, "the attempt in clear");
     assert_eq!(counters.frames_in(), u64::from(FRAMES) + 1);
     println!("{seen_on_wire} frames on the wire, all protected");
-    println!(
-        "{} frames delivered, in order and unchanged",
-        delivered.len()
-    );
+    println!("{} frames delivered, in order and unchanged", delivered.len());
     println!("{} frame in clear discarded", counters.discarded_in());
     Ok(())
 }
@@ -244,22 +235,11 @@ fn secy(ours: Sci, peer: Sci) -> Result<GatewaySecY, Box<dyn Error>> {
     let sak = Sak::new(&[0x42; 16])?;
     secy.install_key(&DataKey::new(ki, CipherSuite::GcmAes128, sak, None)?)?;
     secy.create_receive_sc(peer)?;
-    let receive = ReceiveSa {
-        an,
-        ki,
-        ssci: None,
-        lowest_pn: 1,
-        offset: Default::default(),
-    };
+    let receive = ReceiveSa { an, ki, ssci: None, lowest_pn: 1, offset: Default::default() };
     secy.install_receive_sa(peer, &receive)?;
     secy.enable_receive_sa(peer, an)?;
-    let transmit = TransmitSa {
-        an,
-        ki,
-        ssci: None,
-        next_pn: 1,
-        confidentiality: Default::default(),
-    };
+    let transmit =
+        TransmitSa { an, ki, ssci: None, next_pn: 1, confidentiality: Default::default() };
     secy.install_transmit_sa(&transmit)?;
     secy.enable_transmit_sa(an)?;
     Ok(secy)

@@ -38,11 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let protected = alice.protect(to_protect).map_err(|refused| refused.error)?;
     let on_the_wire = protected.octets().to_vec();
     dissect(&on_the_wire)?;
-    assert_eq!(
-        on_the_wire[..12],
-        frame[..12],
-        "the addresses stay readable"
-    );
+    assert_eq!(on_the_wire[..12], frame[..12], "the addresses stay readable");
     assert!(!on_the_wire.windows(6).any(|octets| octets == b"attack"));
 
     // The receiver hands over what came in, and gets a verdict.
@@ -70,23 +66,12 @@ fn secy(ours: Sci, peer: Sci) -> Result<SmallSecY, Box<dyn Error>> {
     // The same key serves both directions, as SA number 0 of either SCI.
     let an = An::default();
     secy.create_receive_sc(peer)?;
-    let receive = ReceiveSa {
-        an,
-        ki,
-        ssci: None,
-        lowest_pn: 1,
-        offset: Default::default(),
-    };
+    let receive = ReceiveSa { an, ki, ssci: None, lowest_pn: 1, offset: Default::default() };
     secy.install_receive_sa(peer, &receive)?;
     secy.enable_receive_sa(peer, an)?;
 
-    let transmit = TransmitSa {
-        an,
-        ki,
-        ssci: None,
-        next_pn: 1,
-        confidentiality: Default::default(),
-    };
+    let transmit =
+        TransmitSa { an, ki, ssci: None, next_pn: 1, confidentiality: Default::default() };
     secy.install_transmit_sa(&transmit)?;
     secy.enable_transmit_sa(an)?;
     Ok(secy)

@@ -57,14 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     second.install(&mut bob, ALICE)?;
     second.begin_to_send(&mut alice)?;
     let new_frame_under_way = send(&mut alice, &payload(8))?;
-    assert_eq!(
-        receive(&mut bob, new_frame_under_way, 8),
-        ReceiveOutcome::Ok
-    );
-    assert_eq!(
-        receive(&mut bob, old_frame_under_way, 7),
-        ReceiveOutcome::Ok
-    );
+    assert_eq!(receive(&mut bob, new_frame_under_way, 8), ReceiveOutcome::Ok);
+    assert_eq!(receive(&mut bob, old_frame_under_way, 7), ReceiveOutcome::Ok);
     println!("a frame under the old key and one under the new key: both delivered");
 
     first.remove(&mut alice, BOB)?;
@@ -114,13 +108,8 @@ impl Generation {
         let (an, ki) = (self.an, self.ki);
         let sak = Sak::new(&self.sak)?;
         secy.install_key(&DataKey::new(ki, SUITE, sak, Some(self.salt))?)?;
-        let receive = ReceiveSa {
-            an,
-            ki,
-            ssci: Some(ssci(peer)),
-            lowest_pn: 1,
-            offset: Default::default(),
-        };
+        let receive =
+            ReceiveSa { an, ki, ssci: Some(ssci(peer)), lowest_pn: 1, offset: Default::default() };
         secy.install_receive_sa(peer, &receive)?;
         secy.enable_receive_sa(peer, an)?;
         let transmit = TransmitSa {

@@ -22,11 +22,8 @@ struct Extent {
     budget: Duration,
 }
 
-const FULL: Extent = Extent {
-    suites: &CipherSuite::ALL,
-    lengths: &LENGTHS,
-    budget: Duration::from_millis(1500),
-};
+const FULL: Extent =
+    Extent { suites: &CipherSuite::ALL, lengths: &LENGTHS, budget: Duration::from_millis(1500) };
 const SMOKE: Extent = Extent {
     suites: &[CipherSuite::GcmAes128, CipherSuite::GcmAesXpn256],
     lengths: &[64, 1500],
@@ -66,9 +63,7 @@ fn absolute(extent: &Extent, smoke: bool) {
                     let mut contender = contender;
                     group.bench_function(BenchmarkId::new(name, len), |bencher| {
                         bencher.iter_custom(|chunks| {
-                            (0..chunks)
-                                .map(|_| contender.time_chunk())
-                                .sum::<Duration>()
+                            (0..chunks).map(|_| contender.time_chunk()).sum::<Duration>()
                         });
                     });
                 }
@@ -108,16 +103,9 @@ fn summary(extent: &Extent) {
     }
     println!("\nKey figure: protect of {KEY_LENGTH} octets costs, of the backend under it,");
     for (suite, ratio) in key_figures {
-        let verdict = if ratio <= KEY_LIMIT {
-            "within"
-        } else {
-            "ABOVE"
-        };
+        let verdict = if ratio <= KEY_LIMIT { "within" } else { "ABOVE" };
         let limit = 100.0 * KEY_LIMIT;
-        println!(
-            "  {suite:16} {:6.1} %  ({verdict} {limit:.0} %)",
-            100.0 * ratio
-        );
+        println!("  {suite:16} {:6.1} %  ({verdict} {limit:.0} %)", 100.0 * ratio);
     }
 }
 

@@ -49,11 +49,7 @@ impl Contender {
         prepare: impl FnMut(&mut Frames) + 'static,
         run: impl FnMut(&mut Frames) + 'static,
     ) -> Self {
-        Self {
-            prepare: Box::new(prepare),
-            run: Box::new(run),
-            frames,
-        }
+        Self { prepare: Box::new(prepare), run: Box::new(run), frames }
     }
 
     /// Prepares a chunk, which is not timed, and runs it, which is.
@@ -75,10 +71,7 @@ struct Frames {
 impl Frames {
     fn new(len: usize) -> Self {
         let buffer = vec![0x5a; HEADROOM + len + TAILROOM];
-        Self {
-            buffers: vec![buffer; CHUNK],
-            len,
-        }
+        Self { buffers: vec![buffer; CHUNK], len }
     }
 
     fn unprotected(&mut self) -> impl Iterator<Item = FrameBuf<&mut [u8]>> {
@@ -117,13 +110,8 @@ fn secy(suite: CipherSuite, ours: Sci, peer: Sci) -> BenchSecY {
     secy.install_key(&key).expect("key");
     let ssci = |sci: Sci| suite.is_xpn().then_some(Ssci(u32::from(sci.mac().0[5])));
     secy.create_receive_sc(peer).expect("SC");
-    let receive = ReceiveSa {
-        an: AN,
-        ki,
-        ssci: ssci(peer),
-        lowest_pn: 1,
-        offset: Default::default(),
-    };
+    let receive =
+        ReceiveSa { an: AN, ki, ssci: ssci(peer), lowest_pn: 1, offset: Default::default() };
     secy.install_receive_sa(peer, &receive).expect("SA");
     secy.enable_receive_sa(peer, AN).expect("SA");
     let transmit = TransmitSa {
@@ -170,29 +158,21 @@ pub fn protect_batch(suite: CipherSuite, len: usize) -> Contender {
 #[must_use]
 pub fn validate(suite: CipherSuite, len: usize) -> Contender {
     let mut secy = secy(suite, BOB, ALICE);
-    Contender::new(
-        Frames::new(len),
-        protected_frames(suite, len),
-        move |frames| {
-            for buffer in &mut frames.buffers {
-                assert!(secy.validate(&mut buffer[..]).delivered().is_some());
-            }
-        },
-    )
+    Contender::new(Frames::new(len), protected_frames(suite, len), move |frames| {
+        for buffer in &mut frames.buffers {
+            assert!(secy.validate(&mut buffer[..]).delivered().is_some());
+        }
+    })
 }
 
 /// `SecY::validate_batch`.
 #[must_use]
 pub fn validate_batch(suite: CipherSuite, len: usize) -> Contender {
     let mut secy = secy(suite, BOB, ALICE);
-    Contender::new(
-        Frames::new(len),
-        protected_frames(suite, len),
-        move |frames| {
-            let buffers = frames.buffers.iter_mut().map(|buffer| &mut buffer[..]);
-            secy.validate_batch(buffers, |verdict| assert!(verdict.delivered().is_some()));
-        },
-    )
+    Contender::new(Frames::new(len), protected_frames(suite, len), move |frames| {
+        let buffers = frames.buffers.iter_mut().map(|buffer| &mut buffer[..]);
+        secy.validate_batch(buffers, |verdict| assert!(verdict.delivered().is_some()));
+    })
 }
 
 /// Puts the same protected frames there before every chunk.
@@ -232,30 +212,17 @@ fn backend(operation: Operation, suite: CipherSuite, len: usize, batch: bool) ->
     let mut numbers = 0_u64..;
     let mut sealed = Frames::new(len);
     for ((text, tag), number) in sealed.texts().zip(0..) {
-        key.seal(&mut SealJob {
-            nonce: nonce(number),
-            aad: &AAD,
-            text,
-            tag,
-        });
+        key.seal(&mut SealJob { nonce: nonce(number), aad: &AAD, text, tag });
     }
     match operation {
         Operation::Protect => Contender::new(
             Frames::new(len),
             |_| {},
             move |frames| {
-                let jobs = frames
-                    .texts()
-                    .zip(&mut numbers)
-                    .map(|((text, tag), number)| {
-                        let nonce = nonce(number);
-                        SealJob {
-                            nonce,
-                            aad: black_box(&AAD),
-                            text,
-                            tag,
-                        }
-                    });
+                let jobs = frames.texts().zip(&mut numbers).map(|((text, tag), number)| {
+                    let nonce = nonce(number);
+                    SealJob { nonce, aad: black_box(&AAD), text, tag }
+                });
                 if batch {
                     key.seal_batch(&mut jobs.collect::<Vec<_>>());
                 } else {
@@ -285,11 +252,7 @@ fn backend(operation: Operation, suite: CipherSuite, len: usize, batch: bool) ->
 #[must_use]
 pub fn ring_alone(operation: Operation, suite: CipherSuite, len: usize) -> Contender {
     let octets = &SAK[..suite.key_len()];
-    let algorithm = if octets.len() == 16 {
-        &AES_128_GCM
-    } else {
-        &AES_256_GCM
-    };
+    let algorithm = if octets.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
     let key = LessSafeKey::new(UnboundKey::new(algorithm, octets).expect("the key's length"));
     let seal = move |key: &LessSafeKey, number, text: &mut [u8], tag: &mut [u8; ICV_LEN]| {
         let nonce = Nonce::assume_unique_for_key(nonce(number));

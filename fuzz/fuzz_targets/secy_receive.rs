@@ -20,16 +20,10 @@ fuzz_target!(|octets: &[u8]| {
     let suite = suite(input.u8());
     let an = an(input.u8());
     let style = input.u8();
-    let offset = [
-        ConfidentialityOffset::Zero,
-        ConfidentialityOffset::Thirty,
-        ConfidentialityOffset::Fifty,
-    ][usize::from(style & 0x03) % 3];
-    let offset = if suite.is_xpn() {
-        ConfidentialityOffset::Zero
-    } else {
-        offset
-    };
+    let offset =
+        [ConfidentialityOffset::Zero, ConfidentialityOffset::Thirty, ConfidentialityOffset::Fifty]
+            [usize::from(style & 0x03) % 3];
+    let offset = if suite.is_xpn() { ConfidentialityOffset::Zero } else { offset };
     let confidentiality = if style & 0x04 == 0 {
         Confidentiality::Encrypt(offset)
     } else {
@@ -42,29 +36,14 @@ fuzz_target!(|octets: &[u8]| {
         return;
     };
     let ssci = sender_ssci(suite);
-    assert!(receiver.accept(
-        sci,
-        ReceiveSa {
-            an,
-            ki: KI,
-            ssci,
-            lowest_pn: first_pn,
-            offset,
-        }
-    ));
+    assert!(receiver.accept(sci, ReceiveSa { an, ki: KI, ssci, lowest_pn: first_pn, offset }));
 
     let mut sending = Config::default();
     sending.clear_vlan_tags = config.clear_vlan_tags;
     sending.always_include_sci = style & 0x08 != 0;
     sending.use_es = style & 0x18 == 0x10;
     let mut sender = secy(Portable, sci, sending, suite).expect("controls that go together");
-    let sa = TransmitSa {
-        an,
-        ki: KI,
-        ssci,
-        next_pn: first_pn,
-        confidentiality,
-    };
+    let sa = TransmitSa { an, ki: KI, ssci, next_pn: first_pn, confidentiality };
     sender.install_transmit_sa(&sa).expect("a fresh key");
     sender.enable_transmit_sa(an).expect("installed");
 
@@ -107,10 +86,7 @@ fuzz_target!(|octets: &[u8]| {
         let Some(delivered) = heard.delivered.filter(|_| strict) else {
             continue;
         };
-        assert!(matches!(
-            heard.outcome,
-            ReceiveOutcome::Ok | ReceiveOutcome::Delayed
-        ));
+        assert!(matches!(heard.outcome, ReceiveOutcome::Ok | ReceiveOutcome::Delayed));
         // Clear VLAN tags are not authenticated: whatever they say now, the rest was sealed.
         assert!(
             (0..=2).any(|tags| without_tags(&delivered, tags).is_some_and(|d| plain.contains(&d))),

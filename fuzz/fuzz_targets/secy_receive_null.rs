@@ -76,10 +76,7 @@ fn check_one(
     }
     let heard = receiver.hear(frames);
     assert!(
-        matches!(
-            heard[0].outcome,
-            ReceiveOutcome::Late | ReceiveOutcome::Duplicate
-        ),
+        matches!(heard[0].outcome, ReceiveOutcome::Late | ReceiveOutcome::Duplicate),
         "delivered twice"
     );
 }
@@ -98,11 +95,7 @@ fn frame(input: &mut Input<'_>, receiver: &Receiver<Null>, an: An) -> Vec<u8> {
         _ => (input.u8(), Some(macsec::Sci(input.u64().to_be_bytes()))),
     };
     let protection = [0x0c, 0x00, 0x04, 0x08][usize::from(style >> 3 & 0x03)];
-    let number = if twist & 0x80 == 0 {
-        an.number()
-    } else {
-        twist & 0x03
-    };
+    let number = if twist & 0x80 == 0 { an.number() } else { twist & 0x03 };
 
     let mut frame = vec![0; 6];
     frame.extend(SENDER.0);

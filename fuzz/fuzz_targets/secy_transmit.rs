@@ -25,11 +25,7 @@ fuzz_target!(|octets: &[u8]| {
     config.use_es = flags & 0x02 != 0;
     config.use_scb = flags & 0x04 != 0;
     config.clear_vlan_tags = clear_vlan_tags(flags >> 3 & 0x03);
-    config.max_frame_octets = if flags & 0x20 == 0 {
-        usize::MAX
-    } else {
-        usize::from(limit)
-    };
+    config.max_frame_octets = if flags & 0x20 == 0 { usize::MAX } else { usize::from(limit) };
     let port = [1, 0, limit, 0xffff][usize::from(style & 0x03)];
     let offset = match style >> 2 & 0x03 {
         1 => ConfidentialityOffset::Thirty,
@@ -56,13 +52,7 @@ fuzz_target!(|octets: &[u8]| {
             let peer = macsec::Sci([2, 0, 0, 0, 0, peer, 0, 1]);
             sender.create_receive_sc(peer).ok()?;
         }
-        let sa = TransmitSa {
-            an,
-            ki: KI,
-            ssci,
-            next_pn,
-            confidentiality,
-        };
+        let sa = TransmitSa { an, ki: KI, ssci, next_pn, confidentiality };
         sender.install_transmit_sa(&sa).ok()?;
         sender.enable_transmit_sa(an).ok()?;
         Some(sender)
@@ -79,13 +69,7 @@ fuzz_target!(|octets: &[u8]| {
         Confidentiality::Encrypt(offset) => offset,
         Confidentiality::IntegrityOnly => ConfidentialityOffset::Zero,
     };
-    let sa = ReceiveSa {
-        an,
-        ki: KI,
-        ssci,
-        lowest_pn: next_pn,
-        offset,
-    };
+    let sa = ReceiveSa { an, ki: KI, ssci, lowest_pn: next_pn, offset };
     peer.install_receive_sa(sci, &sa).expect("a fresh key");
     peer.enable_receive_sa(sci, an).expect("installed");
 
@@ -116,10 +100,9 @@ fuzz_target!(|octets: &[u8]| {
         sent.push(outcome);
     }
     let mut sent_in_batch = Vec::new();
-    batched.protect_batch(
-        frames.iter().map(|(b, start, o)| buf(b, *start, o.len())),
-        |result| sent_in_batch.push(sent_of(result)),
-    );
+    batched.protect_batch(frames.iter().map(|(b, start, o)| buf(b, *start, o.len())), |result| {
+        sent_in_batch.push(sent_of(result))
+    });
     assert_eq!(sent, sent_in_batch, "single and batch differ");
     assert_eq!(single.counters(), batched.counters());
 });

@@ -19,10 +19,7 @@ impl Heard {
     fn of(verdict: &Verdict<Vec<u8>>) -> Self {
         let delivered = verdict.delivered().map(<[u8]>::to_vec);
         assert_eq!(delivered.is_some(), verdict.outcome().is_delivered());
-        Self {
-            outcome: verdict.outcome(),
-            delivered,
-        }
+        Self { outcome: verdict.outcome(), delivered }
     }
 }
 
@@ -75,15 +72,11 @@ impl<B: Backend + Copy> Receiver<B> {
     pub fn hear(&mut self, frames: &[Vec<u8>]) -> Vec<Heard> {
         let heard: Vec<Heard> = frames.iter().map(|frame| self.hear_one(frame)).collect();
         let mut from_batch = Vec::new();
-        self.batched
-            .validate_batch(frames.iter().cloned(), |v| from_batch.push(Heard::of(&v)));
+        self.batched.validate_batch(frames.iter().cloned(), |v| from_batch.push(Heard::of(&v)));
         assert_eq!(heard, from_batch, "single and batch differ");
         assert_eq!(self.single.counters(), self.batched.counters());
         for &(sci, an) in &self.sas {
-            assert_eq!(
-                self.single.receive_sa(sci, an),
-                self.batched.receive_sa(sci, an)
-            );
+            assert_eq!(self.single.receive_sa(sci, an), self.batched.receive_sa(sci, an));
         }
         heard
     }

@@ -66,10 +66,7 @@ fn make(options: &Options) -> Result<Keys, getrandom::Error> {
     let wants = |kind| options.kind == Kind::All || options.kind == kind;
     let key = |wanted: bool| wanted.then(|| random_hex(options.bits / 8)).transpose();
     Ok(Keys {
-        ckn: wants(Kind::Ckn)
-            .then(|| random_hex(CKN_LEN))
-            .transpose()?
-            .map(|ckn| ckn.to_string()),
+        ckn: wants(Kind::Ckn).then(|| random_hex(CKN_LEN)).transpose()?.map(|ckn| ckn.to_string()),
         cak: key(wants(Kind::Cak))?,
         sak: key(wants(Kind::Sak))?,
     })
@@ -85,11 +82,8 @@ fn print(keys: &Keys, json: bool) {
         }
         return;
     }
-    let named = [
-        ("ckn", keys.ckn.as_ref()),
-        ("cak", keys.cak.as_deref()),
-        ("sak", keys.sak.as_deref()),
-    ];
+    let named =
+        [("ckn", keys.ckn.as_ref()), ("cak", keys.cak.as_deref()), ("sak", keys.sak.as_deref())];
     for (name, key) in named {
         if let Some(key) = key {
             println!("{name} = \"{key}\"");

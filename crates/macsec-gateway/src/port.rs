@@ -173,10 +173,7 @@ impl Port {
             max_frame: max_frame + INNER_VLAN_TAGS,
             ..RxConfig::default()
         };
-        let tx = TxConfig {
-            max_frame,
-            ..TxConfig::default()
-        };
+        let tx = TxConfig { max_frame, ..TxConfig::default() };
         // One octet more than the longest frame: a read that fills the buffer may have been cut.
         let inner = ETHERNET_HEADER + INNER_VLAN_TAGS + inner_mtu(uplink_mtu) as usize + 1;
         Ok(Self {
@@ -195,37 +192,17 @@ impl Port {
     /// # Errors
     /// [`PortError`]; equal SCIs or SSCIs on both ends among others.
     pub fn install_static_keys(&mut self, keys: StaticKeys) -> Result<(), PortError> {
-        let StaticKeys {
-            suite,
-            ki,
-            sak,
-            salt,
-            ssci,
-            peer,
-            peer_ssci,
-        } = keys;
+        let StaticKeys { suite, ki, sak, salt, ssci, peer, peer_ssci } = keys;
         let an = An::default();
         let secy = &mut self.secy;
         secy.install_key(&DataKey::new(ki, suite, sak, salt)?)?;
         secy.create_receive_sc(peer)?;
         let offset = macsec::ConfidentialityOffset::Zero;
-        let receive = ReceiveSa {
-            an,
-            ki,
-            ssci: peer_ssci,
-            lowest_pn: 1,
-            offset,
-        };
+        let receive = ReceiveSa { an, ki, ssci: peer_ssci, lowest_pn: 1, offset };
         secy.install_receive_sa(peer, &receive)?;
         secy.enable_receive_sa(peer, an)?;
         let confidentiality = macsec::Confidentiality::default();
-        secy.install_transmit_sa(&TransmitSa {
-            an,
-            ki,
-            ssci,
-            next_pn: 1,
-            confidentiality,
-        })?;
+        secy.install_transmit_sa(&TransmitSa { an, ki, ssci, next_pn: 1, confidentiality })?;
         secy.enable_transmit_sa(an)?;
         Ok(())
     }
@@ -238,11 +215,8 @@ impl Port {
     pub fn turn(&mut self, control: BorrowedFd<'_>, timeout: Duration) -> Result<bool, PortError> {
         // While the uplink does not take what we have, the host's frames wait where they are.
         let congested = !self.uplink_tx.has_room(BATCH);
-        let timeout = if congested || self.uplink_tx.pending() > 0 {
-            CONGESTED_PAUSE
-        } else {
-            timeout
-        };
+        let timeout =
+            if congested || self.uplink_tx.pending() > 0 { CONGESTED_PAUSE } else { timeout };
         let uplink = self.uplink_rx.as_fd();
         let (uplink, tap, control) = if congested {
             let [uplink, control] =
@@ -329,13 +303,7 @@ impl Port {
     }
 
     fn uplink_to_tap(&mut self) {
-        let Self {
-            secy,
-            tap,
-            uplink_rx,
-            counters,
-            ..
-        } = self;
+        let Self { secy, tap, uplink_rx, counters, .. } = self;
         uplink_rx.receive_batch(UPLINK_BUDGET, |frames| {
             let mut eapol = 0;
             let data = frames.iter_mut().map(|frame| &mut **frame).filter(|frame| {
@@ -358,18 +326,10 @@ impl Port {
     fn tap_to_uplink(&mut self) -> Result<(), PortError> {
         let mut lengths = [0; BATCH];
         let read = self.read_tap(&mut lengths)?;
-        let Self {
-            secy,
-            uplink_tx,
-            from_tap,
-            ..
-        } = self;
-        let frames = from_tap
-            .iter_mut()
-            .zip(&lengths[..read])
-            .filter_map(|(buffer, &len)| {
-                FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
-            });
+        let Self { secy, uplink_tx, from_tap, .. } = self;
+        let frames = from_tap.iter_mut().zip(&lengths[..read]).filter_map(|(buffer, &len)| {
+            FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
+        });
         secy.protect_batch(frames, |result| {
             // What is refused has been counted, by the SecY or by the ring.
             if let Ok(frame) = result

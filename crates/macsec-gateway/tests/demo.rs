@@ -32,35 +32,23 @@ fn assert_holds(suite: &str) {
         return;
     };
     let text = stdout(&output);
-    assert_eq!(
-        text.lines().count(),
-        1,
-        "one JSON object and nothing else: {text}"
-    );
+    assert_eq!(text.lines().count(), 1, "one JSON object and nothing else: {text}");
     let report: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(output.status.code(), Some(0), "{report:#}");
     assert_eq!(report["cipher_suite"], suite);
     assert_eq!(report["backend"], "portable");
-    for (nothing, why) in [
-        ("frames_lost", "nothing lost"),
-        ("plaintext_frames_on_wire", "nothing in clear"),
-    ] {
+    for (nothing, why) in
+        [("frames_lost", "nothing lost"), ("plaintext_frames_on_wire", "nothing in clear")]
+    {
         assert_eq!(report[nothing], 0, "{why}: {report:#}");
     }
     for attack in ["tampered", "replayed", "injected"] {
         let made = report["attacks"][attack].as_u64().expect("a count");
         assert!(made > 0, "{attack}: {report:#}");
-        assert_eq!(
-            report[format!("{attack}_dropped")],
-            made,
-            "{attack}: {report:#}"
-        );
+        assert_eq!(report[format!("{attack}_dropped")], made, "{attack}: {report:#}");
     }
     assert_eq!(report["frames_sent"], report["frames_delivered"]);
-    assert!(
-        report["frames_delivered"].as_u64() > Some(400),
-        "{report:#}"
-    );
+    assert!(report["frames_delivered"].as_u64() > Some(400), "{report:#}");
     assert!(report["seconds"].as_f64() >= Some(2.0));
     // Encrypted, not merely authenticated.
     for gateway in report["gateways"].as_array().expect("two gateways") {
@@ -101,11 +89,7 @@ fn the_report_for_people_reads_to_the_end() {
     let text = stdout(&output);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 s   A to B"), "live lines: {text}");
-    assert!(
-        text.trim_end()
-            .ends_with("every attack dropped and counted."),
-        "{text}"
-    );
+    assert!(text.trim_end().ends_with("every attack dropped and counted."), "{text}");
     let longest = text.lines().map(|line| line.chars().count()).max();
     assert!(longest <= Some(80), "fits a terminal of 80 columns: {text}");
 }
@@ -174,11 +158,8 @@ fn a_cloud_is_silent_until_someone_uses_it() {
         Ok(topology) => topology,
         Err(error) => return skip(&error.to_string()),
     };
-    let tap = topology
-        .cloud(End::A)
-        .run(|| Tap::create(TAP))
-        .expect("the namespace")
-        .expect("a TAP");
+    let tap =
+        topology.cloud(End::A).run(|| Tap::create(TAP)).expect("the namespace").expect("a TAP");
     topology.configure_tap(End::A).expect("it comes up");
     std::thread::sleep(Duration::from_millis(1500));
     let error = tap.read(&mut [0; 2000]).expect_err("nothing to read");
@@ -188,20 +169,13 @@ fn a_cloud_is_silent_until_someone_uses_it() {
 #[test]
 fn wrong_options_are_one_clear_line() {
     for (arguments, says) in [
-        (
-            &["--cipher-suite", "des"][..],
-            "expected gcm-aes-128, gcm-aes-256",
-        ),
+        (&["--cipher-suite", "des"][..], "expected gcm-aes-128, gcm-aes-256"),
         (&["--seconds", "0"], "--seconds"),
         (&["--seconds", "soon"], "--seconds"),
     ] {
         let output = macsec(&[&["demo"], arguments].concat());
         assert_eq!(output.status.code(), Some(CANNOT_RUN));
-        let first = stderr(&output)
-            .lines()
-            .next()
-            .map(str::to_owned)
-            .unwrap_or_default();
+        let first = stderr(&output).lines().next().map(str::to_owned).unwrap_or_default();
         assert!(first.contains(says), "{first}");
         assert!(output.stdout.is_empty());
     }

@@ -28,11 +28,7 @@ fn makes_all_keys_of_256_bits_by_default() {
 fn makes_the_one_asked_for() {
     for (kind, octets_expected) in [("cak", 16), ("sak", 16), ("ckn", 32)] {
         let keys = keys(&[kind, "--bits", "128"]);
-        assert_eq!(
-            keys.as_object().map(serde_json::Map::len),
-            Some(1),
-            "{keys}"
-        );
+        assert_eq!(keys.as_object().map(serde_json::Map::len), Some(1), "{keys}");
         assert_eq!(octets(&keys, kind).len(), octets_expected);
     }
 }
@@ -51,10 +47,7 @@ fn the_text_form_can_be_pasted_into_a_configuration() {
         .lines()
         .map(|line| {
             let (name, value) = line.split_once(" = ").expect("name = value");
-            let digits = value
-                .strip_prefix('"')
-                .and_then(|v| v.strip_suffix('"'))
-                .expect("quoted");
+            let digits = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).expect("quoted");
             assert_eq!(hex::decode(digits).expect("hexadecimal digits").len(), 32);
             name.to_owned()
         })

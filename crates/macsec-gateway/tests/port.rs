@@ -75,26 +75,15 @@ impl Bench {
                 netlink.set_mac("tap0", OURS).expect("MAC");
                 netlink.set_mtu("tap0", inner_mtu(MTU)).expect("MTU");
                 netlink.set_up("tap0").expect("up");
-                netlink
-                    .add_address("tap0", IpAddr::V4(HOST), 24)
-                    .expect("address");
+                netlink.add_address("tap0", IpAddr::V4(HOST), 24).expect("address");
                 let peer = Ipv4Addr::new(10, 0, 0, 2);
-                netlink
-                    .add_neighbour("tap0", IpAddr::V4(peer), PEER)
-                    .expect("neighbour");
+                netlink.add_neighbour("tap0", IpAddr::V4(peer), PEER).expect("neighbour");
             })?;
             let sci = Sci::new(MacAddress(OURS), 1);
             let port = edges[0].run(|| Port::open("near", MTU, tap, sci, controls))??;
             let wire_rx = edges[1].run(|| PacketRxRing::open("far", &RxConfig::default()))??;
             let wire_tx = edges[1].run(|| PacketTxRing::open("far", &TxConfig::default()))??;
-            Ok(Self {
-                cloud,
-                port,
-                wire_rx,
-                wire_tx,
-                edges,
-                control: UnixStream::pair()?.into(),
-            })
+            Ok(Self { cloud, port, wire_rx, wire_tx, edges, control: UnixStream::pair()?.into() })
         };
         match open() {
             Ok(bench) => Some(bench),
@@ -125,10 +114,7 @@ impl Bench {
     /// What the host sends, frame by frame.
     fn host_ring(&self) -> PacketTxRing {
         let open = || PacketTxRing::open("tap0", &TxConfig::default());
-        self.cloud
-            .run(open)
-            .expect("the namespace")
-            .expect("a ring")
+        self.cloud.run(open).expect("the namespace").expect("a ring")
     }
 
     /// Lets the port work for a moment.
@@ -215,8 +201,7 @@ impl Bench {
     /// What has come out on the wire.
     fn wire(&mut self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        self.wire_rx
-            .receive(1000, |frame| frames.push(frame.to_vec()));
+        self.wire_rx.receive(1000, |frame| frames.push(frame.to_vec()));
         frames
     }
 }
@@ -232,11 +217,7 @@ fn without_keys_nothing_moves() {
     let Some(mut bench) = Bench::new() else {
         return;
     };
-    let socket = bench
-        .cloud
-        .run(|| UdpSocket::bind((HOST, 0)))
-        .expect("run")
-        .expect("a socket");
+    let socket = bench.cloud.run(|| UdpSocket::bind((HOST, 0))).expect("run").expect("a socket");
     socket.send_to(b"hello", "10.0.0.2:9").expect("sent");
     bench.send(&frame([0x08, 0x00], 100));
     bench.turn();
@@ -252,25 +233,16 @@ fn the_host_talks_in_macsec_only() {
     let Some(mut bench) = Bench::with_keys() else {
         return;
     };
-    let socket = bench
-        .cloud
-        .run(|| UdpSocket::bind((HOST, 0)))
-        .expect("run")
-        .expect("a socket");
+    let socket = bench.cloud.run(|| UdpSocket::bind((HOST, 0))).expect("run").expect("a socket");
     for len in [0, 1, 100, 1440] {
-        socket
-            .send_to(&vec![0xaa; len], "10.0.0.2:9")
-            .expect("sent");
+        socket.send_to(&vec![0xaa; len], "10.0.0.2:9").expect("sent");
     }
     bench.turn();
     let wire = bench.wire();
     assert_eq!(wire.len(), 4);
     for frame in &wire {
         assert_eq!(frame[12..14], [0x88, 0xe5]);
-        assert!(
-            !frame.windows(8).any(|octets| octets == [0xaa; 8]),
-            "encrypted"
-        );
+        assert!(!frame.windows(8).any(|octets| octets == [0xaa; 8]), "encrypted");
     }
 }
 
@@ -286,17 +258,10 @@ fn eapol_never_crosses() {
     bench.turn();
     assert_eq!(bench.wire(), Vec::<Vec<u8>>::new());
     let counters = bench.port.counters();
-    assert_eq!(
-        (counters.eapol_from_tap, counters.eapol_from_uplink),
-        (1, 1)
-    );
+    assert_eq!((counters.eapol_from_tap, counters.eapol_from_uplink), (1, 1));
     assert_eq!(counters.tap_written, 0);
     let secy = bench.port.secy().counters();
-    assert_eq!(
-        (secy.frames_in(), secy.frames_out()),
-        (0, 0),
-        "the SecY has seen neither"
-    );
+    assert_eq!((secy.frames_in(), secy.frames_out()), (0, 0), "the SecY has seen neither");
 }
 
 #[test]
@@ -306,27 +271,18 @@ fn a_frame_that_protection_makes_too_long_is_counted_and_dropped() {
     let Some(mut bench) = Bench::with(controls) else {
         return;
     };
-    bench
-        .port
-        .install_static_keys(Bench::keys(PEER))
-        .expect("keys");
+    bench.port.install_static_keys(Bench::keys(PEER)).expect("keys");
     let mut from_host = bench.host_ring();
     // A VLAN tag comes on top of the MTU: with it 4 octets too many, without it none.
     let longest = 14 + inner_mtu(MTU) as usize;
-    from_host
-        .push(&frame([0x81, 0x00], longest + 4))
-        .expect("room");
+    from_host.push(&frame([0x81, 0x00], longest + 4)).expect("room");
     from_host.push(&frame([0x08, 0x00], longest)).expect("room");
     from_host.flush().expect("sent");
     bench.turn();
     assert_eq!(bench.port.secy().counters().generation.out_pkts_too_long, 1);
     let wire = bench.wire();
     assert_eq!(wire.len(), 1);
-    assert_eq!(
-        wire[0].len(),
-        14 + MTU as usize,
-        "the longest that the wire takes"
-    );
+    assert_eq!(wire[0].len(), 14 + MTU as usize, "the longest that the wire takes");
 }
 
 #[test]
@@ -365,10 +321,7 @@ fn eapol_with_a_priority_tag_never_crosses() {
     bench.turn();
     assert_eq!(bench.wire(), Vec::<Vec<u8>>::new());
     let counters = bench.port.counters();
-    assert_eq!(
-        (counters.eapol_from_tap, counters.eapol_from_uplink),
-        (1, 1)
-    );
+    assert_eq!((counters.eapol_from_tap, counters.eapol_from_uplink), (1, 1));
     let secy = bench.port.secy().counters();
     assert_eq!((secy.frames_in(), secy.frames_out()), (0, 0));
 }
@@ -388,10 +341,7 @@ fn eapol_within_a_vlan_is_user_data() {
     assert_eq!(wire.len(), 1, "encrypted like anything else");
     assert_eq!(wire[0][12..14], [0x88, 0xe5]);
     let counters = bench.port.counters();
-    assert_eq!(
-        (counters.eapol_from_tap, counters.eapol_from_uplink),
-        (0, 0)
-    );
+    assert_eq!((counters.eapol_from_tap, counters.eapol_from_uplink), (0, 0));
     let secy = bench.port.secy().counters();
     assert_eq!(secy.verification.in_pkts_no_tag, 1, "and refused in clear");
     assert_eq!(counters.tap_written, 0);
@@ -431,10 +381,7 @@ fn the_uplink_goes_down_and_up_again() {
         assert_eq!(bench.wire().len(), 3, "round {round}");
         assert_eq!(bench.port.counters().tap_written, 1 + round);
         let counters = bench.port.uplink_counters().expect("counters");
-        assert_eq!(
-            (counters.sent, counters.not_sent),
-            (3 + 3 * round, 100 * round)
-        );
+        assert_eq!((counters.sent, counters.not_sent), (3 + 3 * round, 100 * round));
     }
 }
 
@@ -445,10 +392,7 @@ fn an_uplink_that_is_removed_ends_the_port() {
     };
     bench.uplink(Netlink::delete_link);
     let error = bench.turns().expect_err("no uplink");
-    assert!(
-        matches!(error, PortError::Uplink(PacketError::InterfaceGone)),
-        "{error}"
-    );
+    assert!(matches!(error, PortError::Uplink(PacketError::InterfaceGone)), "{error}");
 }
 
 #[test]
@@ -524,15 +468,8 @@ fn a_slow_uplink_holds_the_host_back() {
     }
     let turns = bench.turns().expect("it goes on");
     assert!(turns <= 200, "{turns} turns, though it looks once a ms");
-    let run = || {
-        Command::new("tc")
-            .args("qdisc del dev near root".split(' '))
-            .status()
-    };
-    bench.edges[0]
-        .run(run)
-        .expect("the namespace")
-        .expect("tc runs");
+    let run = || Command::new("tc").args("qdisc del dev near root".split(' ')).status();
+    bench.edges[0].run(run).expect("the namespace").expect("tc runs");
     let until = Instant::now() + Duration::from_secs(5);
     let protected = |bench: &Bench| bench.port.secy().counters().transmit_sc.out_pkts_encrypted;
     while protected(&bench) < 900 && Instant::now() < until {
@@ -548,12 +485,6 @@ fn both_ends_with_one_sci_are_refused() {
     let Some(mut bench) = Bench::new() else {
         return;
     };
-    let error = bench
-        .port
-        .install_static_keys(Bench::keys(OURS))
-        .expect_err("the same SCI");
-    assert!(
-        matches!(error, PortError::Install(macsec::InstallError::NonceInUse)),
-        "{error}"
-    );
+    let error = bench.port.install_static_keys(Bench::keys(OURS)).expect_err("the same SCI");
+    assert!(matches!(error, PortError::Install(macsec::InstallError::NonceInUse)), "{error}");
 }

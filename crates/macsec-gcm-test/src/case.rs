@@ -60,15 +60,7 @@ impl Case {
     ) -> Self {
         let mut ciphertext = plaintext.clone();
         let tag = oracle::seal(key_bytes(key), nonce, &aad, &mut ciphertext);
-        Self {
-            label,
-            key: key.to_vec(),
-            nonce,
-            aad,
-            plaintext,
-            ciphertext,
-            tag,
-        }
+        Self { label, key: key.to_vec(), nonce, aad, plaintext, ciphertext, tag }
     }
 
     /// The case's key, expanded by `backend`.
@@ -81,13 +73,9 @@ impl Case {
         for call in Call::BOTH {
             let mut frame = Frame::plain(self, offset);
             call.seal(key, &mut frame.seal_job());
-            frame
-                .expect_sealed(self)
-                .map_err(|e| self.fault(call, &e))?;
+            frame.expect_sealed(self).map_err(|e| self.fault(call, &e))?;
             let authentic = open(key, call, &mut frame);
-            frame
-                .expect_opened(self, authentic)
-                .map_err(|e| self.fault(call, &e))?;
+            frame.expect_opened(self, authentic).map_err(|e| self.fault(call, &e))?;
         }
         Ok(())
     }
@@ -97,9 +85,7 @@ impl Case {
         for call in Call::BOTH {
             let mut frame = Frame::cipher(self, 0);
             let authentic = open(key, call, &mut frame);
-            frame
-                .expect_refused(authentic)
-                .map_err(|e| self.fault(call, &e))?;
+            frame.expect_refused(authentic).map_err(|e| self.fault(call, &e))?;
         }
         Ok(())
     }

@@ -12,16 +12,8 @@ use crate::{
 };
 
 /// Frames small and large, with and without text and additional data.
-const SHAPES: [(usize, usize); 8] = [
-    (28, 46),
-    (20, 1500),
-    (28, 9600),
-    (58, 12),
-    (28 + 1500, 0),
-    (0, 33),
-    (20, 0),
-    (0, 0),
-];
+const SHAPES: [(usize, usize); 8] =
+    [(28, 46), (20, 1500), (28, 9600), (58, 12), (28 + 1500, 0), (0, 33), (20, 0), (0, 0)];
 
 /// A failed open zeroes the text, leaves the additional data and the tag, and accepts nothing,
 /// whatever the wrong tag looks like.
@@ -182,11 +174,7 @@ pub fn pointers_to_keys<B: Backend>(backend: &B) {
 /// When it is not.
 pub fn shared_keys<B: Backend>(backend: &B) {
     let shared = Shared(Borrowed(backend));
-    assert_eq!(
-        shared.name(),
-        backend.name(),
-        "Shared has a name of its own"
-    );
+    assert_eq!(shared.name(), backend.name(), "Shared has a name of its own");
     for case in cases(37) {
         let key = case.expand(&shared);
         let clone = key.clone();
@@ -206,15 +194,8 @@ pub fn shared_keys<B: Backend>(backend: &B) {
 pub fn name<B: Backend>(backend: &B) {
     let name = backend.name();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.+".contains(c);
-    assert!(
-        (1..=32).contains(&name.len()),
-        "name {name:?} has {} octets",
-        name.len()
-    );
-    assert!(
-        name.chars().all(fits),
-        "name {name:?} is not of a-z, 0-9, '-', '_', '.', '+'"
-    );
+    assert!((1..=32).contains(&name.len()), "name {name:?} has {} octets", name.len());
+    assert!(name.chars().all(fits), "name {name:?} is not of a-z, 0-9, '-', '_', '.', '+'");
     assert_eq!(name, backend.name(), "the name changes");
 }
 
@@ -250,9 +231,7 @@ where
 
 /// The frames of all [`SHAPES`] under both key lengths, each with a key of its own.
 fn cases(seed: u64) -> impl Iterator<Item = Case> {
-    let shapes = KEY_LENS
-        .into_iter()
-        .flat_map(|len| SHAPES.map(|shape| (len, shape)));
+    let shapes = KEY_LENS.into_iter().flat_map(|len| SHAPES.map(|shape| (len, shape)));
     shapes.enumerate().map(move |(index, (len, (aad, text)))| {
         let seed = oracle::child(seed, index);
         Case::random(&oracle::octets(seed, len), seed, Shape::new(aad, text))

@@ -124,9 +124,7 @@ impl Frame {
         match self.text().iter().position(|octet| *octet != 0) {
             Some(at) => {
                 let len = self.text.len();
-                Err(format!(
-                    "a failed open leaves octet {at} of {len} of the text unzeroed"
-                ))
+                Err(format!("a failed open leaves octet {at} of {len} of the text unzeroed"))
             }
             None => Ok(()),
         }

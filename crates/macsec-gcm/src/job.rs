@@ -45,13 +45,7 @@ impl<'a> OpenJob<'a> {
         text: &'a mut [u8],
         tag: &'a [u8; TAG_LEN],
     ) -> Self {
-        Self {
-            nonce,
-            aad,
-            text,
-            tag,
-            authentic: false,
-        }
+        Self { nonce, aad, text, tag, authentic: false }
     }
 
     /// Whether a backend has opened this job and found its tag right.

@@ -20,11 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         netns::enter_user_namespace()?;
     }
     let pair = Pair::new()?;
-    let blocks = |ms| RxMode::Blocks {
-        size: 1 << 18,
-        count: 32,
-        timeout: Duration::from_millis(ms),
-    };
+    let blocks =
+        |ms| RxMode::Blocks { size: 1 << 18, count: 32, timeout: Duration::from_millis(ms) };
     let modes = [
         ("slots", RxMode::Slots { frames: 1024 }),
         ("slots x4", RxMode::Slots { frames: 4096 }),
@@ -42,10 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    println!(
-        "\n{:12} {:>12} {:>12} {:>12}",
-        "one frame", "median", "90 %", "99 %"
-    );
+    println!("\n{:12} {:>12} {:>12} {:>12}", "one frame", "median", "90 %", "99 %");
     for (name, mode) in &modes {
         latency(&pair, name, mode)?;
     }
@@ -61,10 +55,7 @@ fn rate(
     bypass_qdisc: bool,
 ) -> Result<(), Box<dyn Error>> {
     let mut rx = pair.receiver(mode)?;
-    let mut tx = pair.sender(&TxConfig {
-        bypass_qdisc,
-        ..TxConfig::default()
-    })?;
+    let mut tx = pair.sender(&TxConfig { bypass_qdisc, ..TxConfig::default() })?;
     let frame = vec![0x88; len];
     let start = Instant::now();
     let receiver = std::thread::spawn(move || {
@@ -116,10 +107,7 @@ fn latency(pair: &Pair, name: &str, mode: &RxMode) -> Result<(), Box<dyn Error>>
         times.push(start.elapsed());
     }
     times.sort();
-    println!(
-        "{name:12} {:>12.1?} {:>12.1?} {:>12.1?}",
-        times[250], times[450], times[495]
-    );
+    println!("{name:12} {:>12.1?} {:>12.1?} {:>12.1?}", times[250], times[450], times[495]);
     Ok(())
 }
 
@@ -131,10 +119,7 @@ struct Pair {
 impl Pair {
     fn new() -> Result<Self, Box<dyn Error>> {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
-        let ends = (
-            VethEnd::new("left"),
-            VethEnd::new("right").namespace(right.as_fd()),
-        );
+        let ends = (VethEnd::new("left"), VethEnd::new("right").namespace(right.as_fd()));
         left.run(|| Netlink::open()?.create_veth(&ends.0, &ends.1))??;
         for (namespace, name) in [(&left, "left"), (&right, "right")] {
             namespace.run(|| -> Result<(), String> {
@@ -152,10 +137,7 @@ impl Pair {
     }
 
     fn receiver(&self, mode: &RxMode) -> Result<PacketRxRing, Box<dyn Error>> {
-        let config = RxConfig {
-            mode: mode.clone(),
-            ..RxConfig::default()
-        };
+        let config = RxConfig { mode: mode.clone(), ..RxConfig::default() };
         Ok(self.right.run(|| PacketRxRing::open("right", &config))??)
     }
 }

@@ -22,10 +22,7 @@ impl fmt::Display for InterfaceError {
                 "{name:?} is no interface name: use 1 to 15 octets without '/', ':' or white space"
             ),
             Self::NotFound(name) => {
-                write!(
-                    f,
-                    "interface {name:?} does not exist in this network namespace"
-                )
+                write!(f, "interface {name:?} does not exist in this network namespace")
             }
         }
     }
@@ -69,25 +66,10 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a b",
-            "a:b",
-            "nul\0",
-            "0123456789abcdef",
-        ] {
-            assert!(
-                matches!(raw_name(bad), Err(InterfaceError::InvalidName(_))),
-                "{bad:?}"
-            );
+        for bad in ["", ".", "..", "a/b", "a b", "a:b", "nul\0", "0123456789abcdef"] {
+            assert!(matches!(raw_name(bad), Err(InterfaceError::InvalidName(_))), "{bad:?}");
         }
         assert_eq!(&raw_name("0123456789abcde").unwrap(), b"0123456789abcde\0");
-        assert!(matches!(
-            index_of("no-such-if"),
-            Err(InterfaceError::NotFound(_))
-        ));
+        assert!(matches!(index_of("no-such-if"), Err(InterfaceError::NotFound(_))));
     }
 }

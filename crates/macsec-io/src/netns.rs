@@ -116,12 +116,7 @@ impl AsFd for Namespace {
 }
 
 fn in_thread<T: Send>(action: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        scope
-            .spawn(action)
-            .join()
-            .unwrap_or_else(|panic| resume_unwind(panic))
-    })
+    thread::scope(|scope| scope.spawn(action).join().unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// Makes this process root of a user namespace of its own, with an empty network namespace: enough

@@ -80,10 +80,7 @@ impl fmt::Display for OffloadError {
         match self {
             Self::Interface(error) => error.fmt(f),
             Self::PermissionDenied(name) => {
-                write!(
-                    f,
-                    "no permission to change offloads of {name:?}: CAP_NET_ADMIN is needed"
-                )
+                write!(f, "no permission to change offloads of {name:?}: CAP_NET_ADMIN is needed")
             }
             Self::Io(name, error) => write!(f, "offloads of {name:?}: {error}"),
         }

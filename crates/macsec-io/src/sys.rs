@@ -30,11 +30,7 @@ unsafe impl Plain for libc::tpacket_stats_v3 {}
 unsafe impl Plain for libc::packet_mreq {}
 
 fn check(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// A new socket, closed on exec and non-blocking.
@@ -74,32 +70,15 @@ pub(crate) fn get_option<T: Plain + Default>(
 
 /// PACKET_STATISTICS of a TPACKET_V2 ring: (packets, drops) since the last call.
 pub(crate) fn packet_statistics_v2(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats> {
-    let mut value = libc::tpacket_stats {
-        tp_packets: 0,
-        tp_drops: 0,
-    };
-    fill_option(
-        socket,
-        libc::SOL_PACKET,
-        libc::PACKET_STATISTICS,
-        &mut value,
-    )?;
+    let mut value = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    fill_option(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut value)?;
     Ok(value)
 }
 
 /// PACKET_STATISTICS of a TPACKET_V3 ring since the last call.
 pub(crate) fn packet_statistics_v3(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats_v3> {
-    let mut value = libc::tpacket_stats_v3 {
-        tp_packets: 0,
-        tp_drops: 0,
-        tp_freeze_q_cnt: 0,
-    };
-    fill_option(
-        socket,
-        libc::SOL_PACKET,
-        libc::PACKET_STATISTICS,
-        &mut value,
-    )?;
+    let mut value = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
+    fill_option(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut value)?;
     Ok(value)
 }
 
@@ -138,28 +117,15 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> 
 /// Lets a packet socket receive only frames whose EtherType (as the kernel sees it, behind an outer
 /// VLAN tag that it has taken out) is `ether_type`.
 pub(crate) fn filter_ether_type(socket: BorrowedFd<'_>, ether_type: u16) -> io::Result<()> {
-    let step = |code: u32, jt, jf, k| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
     let protocol = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
     let mut program = [
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, protocol),
-        step(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            0,
-            1,
-            ether_type.into(),
-        ),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, ether_type.into()),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
     ];
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
     let filter: *const libc::sock_fprog = &raw const filter;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
@@ -182,9 +148,7 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
         tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
-    let timeout = timeout
-        .as_ref()
-        .map_or(std::ptr::null(), std::ptr::from_ref);
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let count = fds.len() as libc::nfds_t;
     // SAFETY: `fds` has `count` entries; `timeout` is null or a live timespec; no signal mask.
     let result = unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, std::ptr::null()) };
@@ -333,19 +297,7 @@ pub(crate) fn map_ring(socket: BorrowedFd<'_>, len: usize) -> io::Result<*mut c_
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
     // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            len,
-            protection,
-            flags,
-            socket.as_raw_fd(),
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(base)
-    }
+    let base =
+        unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, socket.as_raw_fd(), 0) };
+    if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(base) }
 }

@@ -35,10 +35,9 @@ pub enum TapError {
 impl fmt::Display for TapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDevice => write!(
-                f,
-                "{DEVICE} is missing: load the module tun, or `mknod {DEVICE} c 10 200`"
-            ),
+            Self::NoDevice => {
+                write!(f, "{DEVICE} is missing: load the module tun, or `mknod {DEVICE} c 10 200`")
+            }
             Self::DevicePermission => write!(
                 f,
                 "no permission to open {DEVICE}: run as its owner or have its mode changed"
@@ -96,10 +95,7 @@ impl Tap {
         let attached =
             sys::tun_attach(device.as_fd(), &raw, flags).map_err(|e| attach_error(name, e))?;
         let octets = attached.split(|o| *o == 0).next().unwrap_or_default();
-        Ok(Self {
-            device,
-            name: String::from_utf8_lossy(octets).into_owned(),
-        })
+        Ok(Self { device, name: String::from_utf8_lossy(octets).into_owned() })
     }
 
     /// Attaches to an existing persistent TAP and never creates one.
@@ -128,10 +124,7 @@ impl Tap {
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = (&self.device).read(buffer)?;
         if len >= buffer.len() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "frame as long as the buffer",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "frame as long as the buffer"));
         }
         Ok(len)
     }

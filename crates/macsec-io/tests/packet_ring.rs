@@ -14,16 +14,10 @@ fn a_thousand_frames_arrive_identical_and_in_order() {
     let Some(pair) = Pair::new(1500) else { return };
     for config in rx_configs() {
         for bypass_qdisc in [false, true] {
-            let mut tx = pair.sender(&TxConfig {
-                bypass_qdisc,
-                ..TxConfig::default()
-            });
+            let mut tx = pair.sender(&TxConfig { bypass_qdisc, ..TxConfig::default() });
             let mut rx = pair.receiver(&config);
             let sizes = (0..1000).map(|i| 60 + (i * 1454) / 999);
-            let sent: Vec<_> = (0..)
-                .zip(sizes)
-                .map(|(n, len)| frame(n, TEST_TYPE, len))
-                .collect();
+            let sent: Vec<_> = (0..).zip(sizes).map(|(n, len)| frame(n, TEST_TYPE, len)).collect();
             assert_eq!((sent[0].len(), sent[999].len()), (60, 1514));
             let mut got = Vec::new();
             // More than that at once would not fit the 1000 frames of the veth's own queue.
@@ -31,19 +25,12 @@ fn a_thousand_frames_arrive_identical_and_in_order() {
                 send_all(&mut tx, part);
                 got.extend(collect(&mut rx, part.len()));
             }
-            assert!(
-                got == sent,
-                "{config:?}: frames differ, {} of 1000 arrived",
-                got.len()
-            );
+            assert!(got == sent, "{config:?}: frames differ, {} of 1000 arrived", got.len());
             assert_eq!(drain(&mut rx).len(), 0);
 
             let counts = rx.statistics().unwrap();
             assert_eq!(counts.delivered, 1000);
-            assert_eq!(
-                (counts.ring_full, counts.truncated, counts.malformed),
-                (0, 0, 0)
-            );
+            assert_eq!((counts.ring_full, counts.truncated, counts.malformed), (0, 0, 0));
             assert_eq!((counts.outgoing, counts.too_long), (0, 0));
             let counts = tx.statistics();
             assert_eq!((counts.sent, counts.rejected, counts.dropped), (1000, 0, 0));
@@ -72,11 +59,7 @@ fn batches_hold_many_frames_and_frames_can_be_changed() {
                 }
             });
         }
-        assert!(
-            got == sent,
-            "{config:?}: frames differ, {} of 300",
-            got.len()
-        );
+        assert!(got == sent, "{config:?}: frames differ, {} of 300", got.len());
         assert_eq!(sizes, [1, 6, 64, 36, 64, 64, 64, 1]);
     }
 }
@@ -96,9 +79,7 @@ fn the_ring_survives_a_panic_of_its_user() {
         assert!(collect(&mut rx, 10) == sent[10..], "{config:?}");
         // Around the whole ring: everything has gone back to the kernel.
         for round in 0..30 {
-            let sent: Vec<_> = (0..100)
-                .map(|n| frame(round * 100 + n, TEST_TYPE, 1500))
-                .collect();
+            let sent: Vec<_> = (0..100).map(|n| frame(round * 100 + n, TEST_TYPE, 1500)).collect();
             send_all(&mut tx, &sent);
             assert!(collect(&mut rx, 100) == sent, "{config:?} round {round}");
         }
@@ -118,23 +99,14 @@ fn vlan_tags_arrive_where_they_were() {
         // Priority only, VID 0.
         tag(inner(1, 76), [0x81, 0x00, 0xe0, 0x00]),
         tag(inner(2, 1514), [0x81, 0x00, 0x0f, 0xfe]),
-        tag(
-            tag(inner(3, 300), [0x81, 0x00, 0x00, 0x07]),
-            [0x88, 0xa8, 0x20, 0x64],
-        ),
-        tag(
-            tag(inner(4, 300), [0x81, 0x00, 0x00, 0x07]),
-            [0x81, 0x00, 0x20, 0x64],
-        ),
+        tag(tag(inner(3, 300), [0x81, 0x00, 0x00, 0x07]), [0x88, 0xa8, 0x20, 0x64]),
+        tag(tag(inner(4, 300), [0x81, 0x00, 0x00, 0x07]), [0x81, 0x00, 0x20, 0x64]),
         inner(5, 60),
     ];
     for config in rx_configs() {
         // The filter sees the type behind the outer tag.
         for ether_type in [None, Some(0x88e5)] {
-            let config = RxConfig {
-                ether_type,
-                ..config.clone()
-            };
+            let config = RxConfig { ether_type, ..config.clone() };
             let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&config));
             send_all(&mut tx, &sent);
             let expected: Vec<_> = sent
@@ -173,9 +145,7 @@ fn jumbo_frames() {
     let Some(pair) = Pair::new(9000) else { return };
     for config in rx_configs() {
         let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&config));
-        let sent: Vec<_> = (0..100)
-            .map(|n| frame(n, TEST_TYPE, 9014 - n as usize))
-            .collect();
+        let sent: Vec<_> = (0..100).map(|n| frame(n, TEST_TYPE, 9014 - n as usize)).collect();
         send_all(&mut tx, &sent);
         assert!(collect(&mut rx, 100) == sent, "{config:?}");
     }
@@ -185,10 +155,7 @@ fn jumbo_frames() {
 fn only_the_chosen_type_is_received() {
     let Some(pair) = Pair::new(1500) else { return };
     for config in rx_configs() {
-        let config = RxConfig {
-            ether_type: Some(0x888e),
-            ..config
-        };
+        let config = RxConfig { ether_type: Some(0x888e), ..config };
         let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&config));
         let types = [[0x88, 0x8e], TEST_TYPE, [0x08, 0x00], [0x88, 0x8e]];
         let sent: Vec<_> = (0..).zip(types).map(|(n, t)| frame(n, t, 64)).collect();
@@ -202,17 +169,9 @@ fn only_the_chosen_type_is_received() {
 fn overflow_is_counted() {
     let Some(pair) = Pair::new(1500) else { return };
     let small = [
+        RxConfig { mode: RxMode::Slots { frames: 64 }, max_frame: 1600, ..RxConfig::default() },
         RxConfig {
-            mode: RxMode::Slots { frames: 64 },
-            max_frame: 1600,
-            ..RxConfig::default()
-        },
-        RxConfig {
-            mode: RxMode::Blocks {
-                size: 8192,
-                count: 4,
-                timeout: Duration::from_millis(1),
-            },
+            mode: RxMode::Blocks { size: 8192, count: 4, timeout: Duration::from_millis(1) },
             max_frame: 1600,
             ..RxConfig::default()
         },
@@ -225,18 +184,11 @@ fn overflow_is_counted() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let got = drain(&mut rx);
-        assert!(
-            sent.starts_with(&got),
-            "what was kept is the beginning, in order"
-        );
+        assert!(sent.starts_with(&got), "what was kept is the beginning, in order");
         let counts = rx.statistics().unwrap();
         assert!(counts.ring_full > 0 && counts.delivered > 0, "{counts:?}");
         assert_eq!(counts.delivered, got.len() as u64);
-        assert_eq!(
-            counts.delivered + counts.ring_full,
-            2000,
-            "{config:?} {counts:?}"
-        );
+        assert_eq!(counts.delivered + counts.ring_full, 2000, "{config:?} {counts:?}");
         // Asking again does not count twice, and the ring goes on.
         assert_eq!(rx.statistics().unwrap().ring_full, counts.ring_full);
         send_all(&mut tx, &sent[..10]);
@@ -248,25 +200,15 @@ fn overflow_is_counted() {
 fn frames_too_long_for_the_receiver_are_counted_not_cut() {
     let Some(pair) = Pair::new(9000) else { return };
     for config in rx_configs() {
-        let config = RxConfig {
-            max_frame: 1518,
-            ..config
-        };
+        let config = RxConfig { max_frame: 1518, ..config };
         let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&config));
         let lengths = [1518, 1519, 4000, 9014, 60];
-        let sent: Vec<_> = (0..)
-            .zip(lengths)
-            .map(|(n, len)| frame(n, TEST_TYPE, len))
-            .collect();
+        let sent: Vec<_> = (0..).zip(lengths).map(|(n, len)| frame(n, TEST_TYPE, len)).collect();
         send_all(&mut tx, &sent);
         assert_eq!(collect(&mut rx, 2), [sent[0].clone(), sent[4].clone()]);
         assert_eq!(drain(&mut rx).len(), 0);
         let counts = rx.statistics().unwrap();
-        assert_eq!(
-            (counts.delivered, counts.truncated + counts.too_long),
-            (2, 3),
-            "{counts:?}"
-        );
+        assert_eq!((counts.delivered, counts.truncated + counts.too_long), (2, 3), "{counts:?}");
     }
 }
 

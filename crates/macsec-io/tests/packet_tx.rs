@@ -16,9 +16,7 @@ const TEST_TYPE: [u8; 2] = [0x88, 0xb5];
 const VLAN: [u8; 2] = [0x81, 0x00];
 
 fn set_mtu(pair: &Pair, mtu: u32) {
-    pair.left
-        .run(|| Netlink::open().unwrap().set_mtu("left", mtu).unwrap())
-        .unwrap();
+    pair.left.run(|| Netlink::open().unwrap().set_mtu("left", mtu).unwrap()).unwrap();
 }
 
 #[test]
@@ -30,16 +28,9 @@ fn an_oversize_frame_is_rejected_and_the_next_one_goes() {
     assert_eq!(tx.push(&frame(0, TEST_TYPE, 1515)), too_long(1515, 1514));
     assert_eq!(tx.push(&frame(0, VLAN, 1519)), too_long(1519, 1518));
     assert_eq!(tx.push(&frame(0, [0x88, 0xa8], 1515)), too_long(1515, 1514));
-    assert_eq!(
-        tx.push(&frame(0, TEST_TYPE, 100_000)),
-        too_long(100_000, 9728)
-    );
+    assert_eq!(tx.push(&frame(0, TEST_TYPE, 100_000)), too_long(100_000, 9728));
     assert_eq!(tx.push(&frame(0, TEST_TYPE, 13)), Err(PushError::Malformed));
-    let sent = [
-        frame(1, TEST_TYPE, 1514),
-        frame(2, VLAN, 1518),
-        frame(3, TEST_TYPE, 14),
-    ];
+    let sent = [frame(1, TEST_TYPE, 1514), frame(2, VLAN, 1518), frame(3, TEST_TYPE, 14)];
     send_all(&mut tx, &sent);
     assert!(collect(&mut rx, 3) == sent);
     let counts = tx.statistics();
@@ -49,10 +40,7 @@ fn an_oversize_frame_is_rejected_and_the_next_one_goes() {
 #[test]
 fn frames_the_kernel_rejects_are_counted_and_do_not_block_the_ring() {
     let Some(pair) = Pair::new(9000) else { return };
-    let mut tx = pair.sender(&TxConfig {
-        frames: 16,
-        ..TxConfig::default()
-    });
+    let mut tx = pair.sender(&TxConfig { frames: 16, ..TxConfig::default() });
     let mut rx = pair.receiver(&RxConfig::default());
     let slots = free_slots(&mut tx);
     assert_eq!(collect(&mut rx, slots).len(), slots);
@@ -62,17 +50,7 @@ fn frames_the_kernel_rejects_are_counted_and_do_not_block_the_ring() {
         // Our own check passes them; then the MTU shrinks. The first and the last are among them.
         set_mtu(&pair, 9000);
         let sent: Vec<_> = (0..slots)
-            .map(|n| {
-                frame(
-                    round,
-                    TEST_TYPE,
-                    if n % 3 == 0 || n == slots - 1 {
-                        4000
-                    } else {
-                        400
-                    },
-                )
-            })
+            .map(|n| frame(round, TEST_TYPE, if n % 3 == 0 || n == slots - 1 { 4000 } else { 400 }))
             .collect();
         for frame in &sent {
             tx.push(frame).unwrap();
@@ -84,23 +62,14 @@ fn frames_the_kernel_rejects_are_counted_and_do_not_block_the_ring() {
         assert_eq!(tx.pending(), 0);
         let after = tx.statistics();
         assert_eq!(after.sent - before.sent, short.len() as u64);
-        assert_eq!(
-            after.rejected - before.rejected,
-            (slots - short.len()) as u64
-        );
+        assert_eq!(after.rejected - before.rejected, (slots - short.len()) as u64);
 
         // The smaller MTU is known now, and a good frame still goes.
-        assert!(matches!(
-            tx.push(&sent[0]),
-            Err(PushError::TooLong { limit: 1514, .. })
-        ));
+        assert!(matches!(tx.push(&sent[0]), Err(PushError::TooLong { limit: 1514, .. })));
         let good = frame(round, TEST_TYPE, 60);
         send_all(&mut tx, std::slice::from_ref(&good));
         let got = collect(&mut rx, short.len() + 1);
-        assert!(
-            got.split_last() == Some((&good, &short[..])),
-            "round {round}"
-        );
+        assert!(got.split_last() == Some((&good, &short[..])), "round {round}");
         assert_eq!(drain(&mut rx).len(), 0);
     }
 }
@@ -118,11 +87,7 @@ fn free_slots(tx: &mut PacketTxRing) -> usize {
 #[test]
 fn a_full_ring_is_back_pressure() {
     let Some(pair) = Pair::new(1500) else { return };
-    let mut tx = pair.sender(&TxConfig {
-        frames: 16,
-        max_frame: 1514,
-        ..TxConfig::default()
-    });
+    let mut tx = pair.sender(&TxConfig { frames: 16, max_frame: 1514, ..TxConfig::default() });
     let mut rx = pair.receiver(&RxConfig::default());
     let mut sent = Vec::new();
     loop {
@@ -145,14 +110,9 @@ fn a_full_ring_is_back_pressure() {
 fn frames_built_in_the_slot() {
     let Some(pair) = Pair::new(1500) else { return };
     for config in rx_configs() {
-        let mut tx = pair.sender(&TxConfig {
-            max_frame: 1600,
-            ..TxConfig::default()
-        });
+        let mut tx = pair.sender(&TxConfig { max_frame: 1600, ..TxConfig::default() });
         let mut rx = pair.receiver(&config);
-        let sent: Vec<_> = (0..100)
-            .map(|n| frame(n, TEST_TYPE, 80 + n as usize))
-            .collect();
+        let sent: Vec<_> = (0..100).map(|n| frame(n, TEST_TYPE, 80 + n as usize)).collect();
         for (start, frame) in sent.iter().enumerate() {
             tx.push_with(|slot| {
                 let range = start..start + frame.len();
@@ -163,10 +123,7 @@ fn frames_built_in_the_slot() {
         }
         assert_eq!(tx.push_with(|_| 0..0), Ok(()));
         assert_eq!(tx.push_with(|_| 0..1_000_000), Err(PushError::Malformed));
-        assert_eq!(
-            tx.push_with(|slot| slot.len()..slot.len() + 60),
-            Err(PushError::Malformed)
-        );
+        assert_eq!(tx.push_with(|slot| slot.len()..slot.len() + 60), Err(PushError::Malformed));
         assert_eq!(tx.flush().unwrap(), 100);
         assert!(collect(&mut rx, 100) == sent);
     }
@@ -177,14 +134,9 @@ fn down_drops_what_is_pending_and_up_goes_on() {
     let Some(pair) = Pair::new(1500) else { return };
     for config in rx_configs() {
         let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&config));
-        let mut here = pair
-            .left
-            .run(|| PacketRxRing::open("left", &config).unwrap())
-            .unwrap();
+        let mut here = pair.left.run(|| PacketRxRing::open("left", &config).unwrap()).unwrap();
         let netlink = |set: fn(&mut Netlink)| {
-            pair.left
-                .run(|| set(&mut Netlink::open().unwrap()))
-                .unwrap();
+            pair.left.run(|| set(&mut Netlink::open().unwrap())).unwrap();
         };
         for n in 0..10 {
             tx.push(&frame(n, TEST_TYPE, 100)).unwrap();
@@ -197,19 +149,10 @@ fn down_drops_what_is_pending_and_up_goes_on() {
             tx.push(&frame(n, TEST_TYPE, 100)).unwrap();
             assert!(matches!(tx.flush(), Err(PacketError::InterfaceDown)));
         }
-        assert!(matches!(
-            here.check_interface(),
-            Err(PacketError::InterfaceDown)
-        ));
+        assert!(matches!(here.check_interface(), Err(PacketError::InterfaceDown)));
         let error = here.wait(Some(Duration::from_secs(1)));
-        assert!(
-            matches!(error, Err(PacketError::InterfaceDown)),
-            "{error:?}"
-        );
-        assert!(
-            !here.wait(Some(Duration::from_millis(10))).unwrap(),
-            "the error is taken"
-        );
+        assert!(matches!(error, Err(PacketError::InterfaceDown)), "{error:?}");
+        assert!(!here.wait(Some(Duration::from_millis(10))).unwrap(), "the error is taken");
 
         netlink(|n| n.set_up("left").unwrap());
         here.check_interface().unwrap();
@@ -217,15 +160,10 @@ fn down_drops_what_is_pending_and_up_goes_on() {
         send_all(&mut tx, &sent);
         assert!(collect(&mut rx, 10) == sent, "{config:?}");
         let counts = tx.statistics();
-        assert_eq!(
-            (counts.sent, counts.dropped, counts.rejected),
-            (10, 2010, 0)
-        );
+        assert_eq!((counts.sent, counts.dropped, counts.rejected), (10, 2010, 0));
 
-        let mut back = pair
-            .right
-            .run(|| PacketTxRing::open("right", &TxConfig::default()).unwrap())
-            .unwrap();
+        let mut back =
+            pair.right.run(|| PacketTxRing::open("right", &TxConfig::default()).unwrap()).unwrap();
         send_all(&mut back, &sent);
         assert!(collect(&mut here, 10) == sent, "the receiver goes on too");
     }
@@ -237,19 +175,11 @@ fn a_removed_interface_is_an_error_for_both() {
     let mut tx = pair.sender(&TxConfig::default());
     let rx = pair.receiver(&RxConfig::default());
     tx.push(&frame(0, TEST_TYPE, 100)).unwrap();
-    pair.left
-        .run(|| Netlink::open().unwrap().delete_link("left").unwrap())
-        .unwrap();
+    pair.left.run(|| Netlink::open().unwrap().delete_link("left").unwrap()).unwrap();
     let error = tx.flush();
-    assert!(matches!(
-        error,
-        Err(PacketError::InterfaceGone | PacketError::InterfaceDown)
-    ));
+    assert!(matches!(error, Err(PacketError::InterfaceGone | PacketError::InterfaceDown)));
     assert!(rx.wait(Some(Duration::from_secs(1))).is_err());
-    assert!(matches!(
-        rx.check_interface(),
-        Err(PacketError::InterfaceGone)
-    ));
+    assert!(matches!(rx.check_interface(), Err(PacketError::InterfaceGone)));
     assert_eq!(tx.statistics().dropped, 1);
 }
 
@@ -263,11 +193,7 @@ fn frames_in_the_interfaces_queue_take_room() {
     if !status.is_ok_and(|status| status.success()) {
         return skip("no `tc` program, or no tbf in the kernel");
     }
-    let mut tx = pair.sender(&TxConfig {
-        frames: 128,
-        max_frame: 1514,
-        ..TxConfig::default()
-    });
+    let mut tx = pair.sender(&TxConfig { frames: 128, max_frame: 1514, ..TxConfig::default() });
     let mut pushed = 0;
     while tx.has_room(64) {
         for n in 0..64 {
@@ -286,10 +212,7 @@ fn a_congested_queue_neither_blocks_the_ring_nor_loses_count() {
     let Some(pair) = Pair::new(1500) else { return };
     let queue = |arguments: &str| {
         let run = || Command::new("tc").args(arguments.split(' ')).status();
-        pair.left
-            .run(run)
-            .unwrap()
-            .is_ok_and(|status| status.success())
+        pair.left.run(run).unwrap().is_ok_and(|status| status.success())
     };
     if !queue("qdisc add dev left root tbf rate 8kbit burst 1600 limit 3200") {
         return skip("no `tc` program, or no tbf in the kernel");
@@ -306,15 +229,8 @@ fn a_congested_queue_neither_blocks_the_ring_nor_loses_count() {
         assert!(flushes < 2000, "stuck with {} frames", tx.pending());
     }
     let counts = tx.statistics();
-    assert_eq!(
-        (counts.sent + counts.dropped, counts.rejected),
-        (50, 0),
-        "{counts:?}"
-    );
-    assert!(
-        counts.sent >= 2 && counts.dropped >= 40 && counts.congested > 100,
-        "{counts:?}"
-    );
+    assert_eq!((counts.sent + counts.dropped, counts.rejected), (50, 0), "{counts:?}");
+    assert!(counts.sent >= 2 && counts.dropped >= 40 && counts.congested > 100, "{counts:?}");
     assert!(queue("qdisc del dev left root"));
     drain(&mut rx);
 
@@ -331,22 +247,11 @@ fn a_congested_queue_neither_blocks_the_ring_nor_loses_count() {
 #[test]
 fn a_slow_reader_costs_frames_that_are_counted() {
     let Some(pair) = Pair::new(1500) else { return };
-    let blocks = RxMode::Blocks {
-        size: 1 << 15,
-        count: 8,
-        timeout: Duration::from_millis(1),
-    };
+    let blocks = RxMode::Blocks { size: 1 << 15, count: 8, timeout: Duration::from_millis(1) };
     for mode in [RxMode::Slots { frames: 512 }, blocks] {
-        let config = RxConfig {
-            mode,
-            max_frame: 1518,
-            ..RxConfig::default()
-        };
+        let config = RxConfig { mode, max_frame: 1518, ..RxConfig::default() };
         for bypass_qdisc in [false, true] {
-            let mut tx = pair.sender(&TxConfig {
-                bypass_qdisc,
-                ..TxConfig::default()
-            });
+            let mut tx = pair.sender(&TxConfig { bypass_qdisc, ..TxConfig::default() });
             let mut rx = pair.receiver(&config);
             let mut pushed = 0;
             let mut got = 0;
@@ -370,14 +275,8 @@ fn a_slow_reader_costs_frames_that_are_counted() {
             assert_eq!(sender.sent + sender.dropped, pushed, "{sender:?}");
             assert_eq!(receiver.delivered, got);
             // The neighbour's own backlog may drop, too.
-            assert!(
-                got + receiver.ring_full <= sender.sent,
-                "{sender:?} {receiver:?}"
-            );
-            assert!(
-                receiver.ring_full > 0 && got > 2000,
-                "{sender:?} {receiver:?}"
-            );
+            assert!(got + receiver.ring_full <= sender.sent, "{sender:?} {receiver:?}");
+            assert!(receiver.ring_full > 0 && got > 2000, "{sender:?} {receiver:?}");
         }
     }
 }
@@ -389,33 +288,16 @@ fn a_bad_configuration_is_refused() {
         .left
         .run(|| {
             let bad = [
-                TxConfig {
-                    frames: 0,
-                    ..TxConfig::default()
-                },
-                TxConfig {
-                    frames: usize::MAX,
-                    ..TxConfig::default()
-                },
-                TxConfig {
-                    max_frame: usize::MAX,
-                    ..TxConfig::default()
-                },
+                TxConfig { frames: 0, ..TxConfig::default() },
+                TxConfig { frames: usize::MAX, ..TxConfig::default() },
+                TxConfig { max_frame: usize::MAX, ..TxConfig::default() },
             ];
             bad.map(|config| PacketTxRing::open("left", &config).unwrap_err())
         })
         .unwrap();
-    assert!(
-        errors
-            .iter()
-            .all(|e| matches!(e, PacketError::InvalidConfig(_))),
-        "{errors:?}"
-    );
+    assert!(errors.iter().all(|e| matches!(e, PacketError::InvalidConfig(_))), "{errors:?}");
     let elsewhere = PacketTxRing::open("left", &TxConfig::default()).unwrap_err();
-    assert!(
-        matches!(elsewhere, PacketError::Interface(_)),
-        "{elsewhere}"
-    );
+    assert!(matches!(elsewhere, PacketError::Interface(_)), "{elsewhere}");
     // It can be waited for like any other.
     let tx = pair.sender(&TxConfig::default());
     let _ = tx.as_fd();

@@ -38,9 +38,7 @@ fn tap() -> Option<(Namespace, Tap)> {
             netlink.set_mac("tap0", HOST_MAC).unwrap();
             netlink.set_mtu("tap0", 9000).unwrap();
             netlink.add_address("tap0", HOST.into(), 24).unwrap();
-            netlink
-                .add_neighbour("tap0", PEER.into(), PEER_MAC)
-                .unwrap();
+            netlink.add_neighbour("tap0", PEER.into(), PEER_MAC).unwrap();
             netlink.set_up("tap0").unwrap();
         })
         .unwrap();
@@ -54,10 +52,7 @@ fn udp_frame(port: u16, payload: &[u8]) -> Vec<u8> {
     ip[2..4].copy_from_slice(&total.to_be_bytes());
     ip.extend(PEER.octets());
     ip.extend(HOST.octets());
-    let mut sum: u32 = ip
-        .chunks(2)
-        .map(|c| u32::from(u16::from_be_bytes([c[0], c[1]])))
-        .sum();
+    let mut sum: u32 = ip.chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -78,12 +73,8 @@ fn frames_go_to_the_kernel_and_come_from_it() {
         return;
     };
     assert_eq!(tap.name(), "tap0");
-    let socket = namespace
-        .run(|| UdpSocket::bind((HOST, 0)).unwrap())
-        .unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    let socket = namespace.run(|| UdpSocket::bind((HOST, 0)).unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let port = socket.local_addr().unwrap().port();
 
     let mut buffer = vec![0; 16_384];
@@ -102,19 +93,11 @@ fn frames_go_to_the_kernel_and_come_from_it() {
         let got = tap.read(&mut buffer).unwrap();
         let frame = &buffer[..got];
         assert_eq!(frame.len(), 14 + 20 + 8 + payload.len());
-        assert_eq!(
-            frame[..14],
-            [&PEER_MAC[..], &HOST_MAC, &[0x08, 0x00]].concat()
-        );
+        assert_eq!(frame[..14], [&PEER_MAC[..], &HOST_MAC, &[0x08, 0x00]].concat());
         assert_eq!(frame[42..], payload);
     }
-    let link = namespace
-        .run(|| Netlink::open().unwrap().link("tap0").unwrap())
-        .unwrap();
-    assert_eq!(
-        (link.statistics.rx_packets, link.statistics.tx_packets),
-        (5, 5)
-    );
+    let link = namespace.run(|| Netlink::open().unwrap().link("tap0").unwrap()).unwrap();
+    assert_eq!((link.statistics.rx_packets, link.statistics.tx_packets), (5, 5));
 }
 
 #[test]
@@ -131,19 +114,10 @@ fn a_frame_as_long_as_the_buffer_is_an_error() {
         })
         .unwrap();
     let mut buffer = [0; 200];
-    assert_eq!(
-        tap.read(&mut buffer[..60]).unwrap_err().kind(),
-        ErrorKind::InvalidData
-    );
-    assert_eq!(
-        tap.read(&mut buffer[..100]).unwrap_err().kind(),
-        ErrorKind::InvalidData
-    );
+    assert_eq!(tap.read(&mut buffer[..60]).unwrap_err().kind(), ErrorKind::InvalidData);
+    assert_eq!(tap.read(&mut buffer[..100]).unwrap_err().kind(), ErrorKind::InvalidData);
     assert_eq!(tap.read(&mut buffer[..101]).unwrap(), 100);
-    assert!(
-        tap.write(&[0; 13]).is_err(),
-        "shorter than an Ethernet header"
-    );
+    assert!(tap.write(&[0; 13]).is_err(), "shorter than an Ethernet header");
 }
 
 #[test]
@@ -151,11 +125,8 @@ fn carrier_follows_us() {
     let Some((namespace, tap)) = tap() else {
         return;
     };
-    let carrier = || {
-        namespace
-            .run(|| Netlink::open().unwrap().link("tap0").unwrap().carrier)
-            .unwrap()
-    };
+    let carrier =
+        || namespace.run(|| Netlink::open().unwrap().link("tap0").unwrap().carrier).unwrap();
     assert!(carrier());
     tap.set_carrier(false).unwrap();
     assert!(!carrier());
@@ -171,10 +142,7 @@ fn persistence_and_ownership() {
     namespace
         .run(|| {
             assert!(matches!(Tap::create("tap0"), Err(TapError::Busy(_))));
-            assert!(matches!(
-                Tap::create("lo"),
-                Err(TapError::NotATap(_) | TapError::Busy(_))
-            ));
+            assert!(matches!(Tap::create("lo"), Err(TapError::NotATap(_) | TapError::Busy(_))));
             assert!(matches!(Tap::create("a/b"), Err(TapError::Interface(_))));
             let missing = Tap::open("tap7").unwrap_err();
             assert!(

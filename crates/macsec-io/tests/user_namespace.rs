@@ -23,10 +23,7 @@ fn main() {
     assert_eq!(identity.split_whitespace().next(), Some("0"), "root inside");
 
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut tx, mut rx) = (
-        pair.sender(&TxConfig::default()),
-        pair.receiver(&RxConfig::default()),
-    );
+    let (mut tx, mut rx) = (pair.sender(&TxConfig::default()), pair.receiver(&RxConfig::default()));
     let sent: Vec<_> = (0..200).map(|n| frame(n, [0x88, 0xe5], 1000)).collect();
     send_all(&mut tx, &sent);
     assert!(collect(&mut rx, 200) == sent);

@@ -160,10 +160,7 @@ impl fmt::Display for ConfigError {
                 "detect_duplicates: needs replayProtect and a replayWindow of {MAX_DUPLICATE_WINDOW} at most"
             ),
             Self::XpnReplayWindow => {
-                write!(
-                    f,
-                    "replayWindow: at most {MAX_XPN_REPLAY_WINDOW} with an XPN cipher suite"
-                )
+                write!(f, "replayWindow: at most {MAX_XPN_REPLAY_WINDOW} with an XPN cipher suite")
             }
         }
     }

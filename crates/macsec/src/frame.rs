@@ -98,10 +98,7 @@ pub(crate) struct ClearTags {
 
 impl ClearTags {
     /// No tags: nothing to restore.
-    pub(crate) const NONE: Self = Self {
-        octets: [0; MAX_CLEAR_TAGS_LEN],
-        len: 0,
-    };
+    pub(crate) const NONE: Self = Self { octets: [0; MAX_CLEAR_TAGS_LEN], len: 0 };
 
     /// Octets of the tags.
     pub(crate) const fn len(&self) -> usize {
@@ -153,11 +150,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> FrameBuf<F> {
     #[inline]
     pub fn new(buffer: F, range: Range<usize>) -> Result<Self, F> {
         if range.start <= range.end && range.end <= buffer.as_ref().len() {
-            Ok(Self {
-                buffer,
-                start: range.start,
-                end: range.end,
-            })
+            Ok(Self { buffer, start: range.start, end: range.end })
         } else {
             Err(buffer)
         }

@@ -18,9 +18,7 @@ impl FromStr for MacAddress {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_hex(text, &[2, 4, 6, 8, 10])
-            .map(Self)
-            .ok_or(ParseError::MacAddress)
+        parse_hex(text, &[2, 4, 6, 8, 10]).map(Self).ok_or(ParseError::MacAddress)
     }
 }
 
@@ -83,9 +81,7 @@ impl FromStr for Sci {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_hex(text, &[2, 4, 6, 8, 10, 12])
-            .map(Self)
-            .ok_or(ParseError::Sci)
+        parse_hex(text, &[2, 4, 6, 8, 10, 12]).map(Self).ok_or(ParseError::Sci)
     }
 }
 
@@ -247,11 +243,7 @@ mod tests {
     #[test]
     fn sci_text_forms() {
         assert_eq!(SCI.to_string(), "00-1b-21-ab-cd-ef-1234");
-        for form in [
-            "00-1b-21-ab-cd-ef-1234",
-            "00:1B:21:ab:cd:ef:1234",
-            "001b21abcdef1234",
-        ] {
+        for form in ["00-1b-21-ab-cd-ef-1234", "00:1B:21:ab:cd:ef:1234", "001b21abcdef1234"] {
             assert_eq!(form.parse(), Ok(SCI), "{form}");
         }
         for wrong in [

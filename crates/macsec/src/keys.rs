@@ -64,12 +64,7 @@ impl<S> KeyStore<S> {
     {
         let key = backend.expand(data_key.sak.key_bytes());
         let check = KeyCheck::of(&key, data_key.sak.key_bytes());
-        for installed in self
-            .slots
-            .as_ref()
-            .iter()
-            .filter_map(|slot| slot.0.as_ref())
-        {
+        for installed in self.slots.as_ref().iter().filter_map(|slot| slot.0.as_ref()) {
             if installed.ki == data_key.ki {
                 return Err(KeyError::KiInUse);
             }
@@ -118,11 +113,7 @@ impl<S> KeyStore<S> {
     where
         S: Storage<KeySlot<K>>,
     {
-        self.slots
-            .as_ref()
-            .iter()
-            .filter_map(|slot| slot.0.as_ref())
-            .any(|key| key.suite.is_xpn())
+        self.slots.as_ref().iter().filter_map(|slot| slot.0.as_ref()).any(|key| key.suite.is_xpn())
     }
 }
 
@@ -139,16 +130,8 @@ pub(crate) struct KeyCheck {
 impl KeyCheck {
     fn of(key: &impl GcmKey, octets: KeyBytes<'_>) -> Self {
         let mut tag = [0; TAG_LEN];
-        key.seal(&mut SealJob {
-            nonce: [0; NONCE_LEN],
-            aad: &[],
-            text: &mut [],
-            tag: &mut tag,
-        });
-        Self {
-            tag,
-            key_len: octets.as_slice().len(),
-        }
+        key.seal(&mut SealJob { nonce: [0; NONCE_LEN], aad: &[], text: &mut [], tag: &mut tag });
+        Self { tag, key_len: octets.as_slice().len() }
     }
 }
 
@@ -184,10 +167,10 @@ struct FormerSa {
 impl PnHistory {
     /// Remembers that `next_pn` is the first unused PN of the SA with this key and nonce base.
     pub(crate) fn remember(&mut self, check: &KeyCheck, base: NonceBase, next_pn: Option<u64>) {
-        let known = self.entries.iter().position(|e| {
-            e.as_ref()
-                .is_some_and(|e| e.check == *check && e.base == base)
-        });
+        let known = self
+            .entries
+            .iter()
+            .position(|e| e.as_ref().is_some_and(|e| e.check == *check && e.base == base));
         // One that is known already becomes the latest; else the oldest makes room.
         self.entries[..=known.unwrap_or(REMEMBERED - 1)].rotate_right(1);
         let [latest, ..] = &mut self.entries;
@@ -197,11 +180,7 @@ impl PnHistory {
                 former.next_pn = former.next_pn.zip(next_pn).map(|(a, b)| a.max(b));
             }
             _ => {
-                *latest = Some(FormerSa {
-                    check: check.clone(),
-                    base,
-                    next_pn,
-                });
+                *latest = Some(FormerSa { check: check.clone(), base, next_pn });
             }
         }
     }
@@ -214,21 +193,14 @@ impl PnHistory {
 
     /// Whether an SA with this key and nonce base may begin at `pn`.
     pub(crate) fn allows(&self, check: &KeyCheck, base: NonceBase, pn: u64) -> bool {
-        let known = self
-            .entries
-            .iter()
-            .flatten()
-            .find(|e| e.check == *check && e.base == base);
+        let known = self.entries.iter().flatten().find(|e| e.check == *check && e.base == base);
         known.is_none_or(|former| former.next_pn.is_some_and(|next| pn >= next))
     }
 
     /// Whether the key has been used with another nonce base than this. Two bases under one key can
     /// meet in the same nonce.
     pub(crate) fn used_otherwise(&self, check: &KeyCheck, base: NonceBase) -> bool {
-        self.entries
-            .iter()
-            .flatten()
-            .any(|e| e.check == *check && e.base != base)
+        self.entries.iter().flatten().any(|e| e.check == *check && e.base != base)
     }
 }
 

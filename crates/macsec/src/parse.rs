@@ -72,10 +72,7 @@ impl Form {
             return Self::Untagged;
         }
         // This question comes before the rules for valid tags (secy.md section 11, step 2).
-        if octets
-            .get(at + 2)
-            .is_some_and(|&tci_an| TagProtection::is_reserved(tci_an))
-        {
+        if octets.get(at + 2).is_some_and(|&tci_an| TagProtection::is_reserved(tci_an)) {
             return Self::ReservedTci;
         }
         let mpdu = &octets[at..];
@@ -85,11 +82,7 @@ impl Form {
         };
         match tag.secure_data_end(mpdu.len(), octets.len()) {
             Ok(end) => {
-                let layout = Layout {
-                    tag: at,
-                    data: at + tag.octets(),
-                    icv: at + end,
-                };
+                let layout = Layout { tag: at, data: at + tag.octets(), icv: at + end };
                 Self::Tagged { tag, layout }
             }
             Err(error) => Self::BadTag(error),

@@ -104,10 +104,7 @@ impl<K: GcmKey> Sealer<K> {
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
         if pn.owner() != self.owner {
-            return Err(Refused {
-                error: ProtectError::ForeignPn,
-                frame,
-            });
+            return Err(Refused { error: ProtectError::ForeignPn, frame });
         }
         self.seal_with(pn.into_fresh(), frame)
     }
@@ -164,15 +161,10 @@ impl<K: GcmKey> Sealer<K> {
                 return;
             }
             let mut jobs: ArrayVec<_, BATCH> = ArrayVec::new();
-            batch
-                .iter_mut()
-                .flatten()
-                .for_each(|prepared| jobs.push(prepared.job()));
+            batch.iter_mut().flatten().for_each(|prepared| jobs.push(prepared.job()));
             self.key.seal_batch(&mut jobs);
             drop(jobs);
-            batch
-                .drain(..)
-                .for_each(|result| emit(result.map(Prepared::finish)));
+            batch.drain(..).for_each(|result| emit(result.map(Prepared::finish)));
         }
     }
 
@@ -205,14 +197,7 @@ impl<K: GcmKey> Sealer<K> {
         let data = header_len + tag_len;
         let text = data + self.clear_octets.min(user_data);
         let encrypted = tag.protection == TagProtection::Encrypted;
-        Ok(Prepared {
-            frame,
-            nonce: self.base.with_pn(pn),
-            data,
-            text,
-            clear_tags,
-            encrypted,
-        })
+        Ok(Prepared { frame, nonce: self.base.with_pn(pn), data, text, clear_tags, encrypted })
     }
 
     /// Checks all there is to check while the frame is untouched. Gives the length of addresses and clear tags.
@@ -224,10 +209,7 @@ impl<K: GcmKey> Sealer<K> {
         let octets = frame.octets();
         let header_len =
             frame::header_len(octets, self.clear_vlan_tags).ok_or(ProtectError::Runt)?;
-        if self
-            .only_source
-            .is_some_and(|only| frame::source_address(octets) != only)
-        {
+        if self.only_source.is_some_and(|only| frame::source_address(octets) != only) {
             return Err(ProtectError::SourceNotSci);
         }
         if octets.len() + self.template.octets() + ICV_LEN > self.max_frame_octets {
@@ -261,32 +243,21 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Prepared<F> {
         let (aad_at, text_at, nonce) = (self.clear_tags.len(), self.text, self.nonce);
         let (aad, rest) = self.frame.octets_mut().split_at_mut(text_at);
         let (text, tag) = split_icv(rest);
-        SealJob {
-            nonce,
-            aad: &aad[aad_at..],
-            text,
-            tag,
-        }
+        SealJob { nonce, aad: &aad[aad_at..], text, tag }
     }
 
     #[inline]
     fn finish(mut self) -> Sealed<F> {
         self.clear_tags.restore(self.frame.octets_mut());
         let user_data = self.frame.end - self.frame.start - self.data - ICV_LEN;
-        Sealed {
-            frame: self.frame,
-            user_data,
-            encrypted: self.encrypted,
-        }
+        Sealed { frame: self.frame, user_data, encrypted: self.encrypted }
     }
 }
 
 /// Parts the ICV from the text before it. `prepare` has made room for one.
 #[inline]
 fn split_icv(octets: &mut [u8]) -> (&mut [u8], &mut [u8; TAG_LEN]) {
-    octets
-        .split_last_chunk_mut()
-        .unwrap_or_else(|| unreachable!("prepare adds the ICV's room"))
+    octets.split_last_chunk_mut().unwrap_or_else(|| unreachable!("prepare adds the ICV's room"))
 }
 
 impl<B, S, R> SecY<B, S, R>
@@ -306,13 +277,7 @@ where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
         let tag_sci = self.tag_sci();
-        let Self {
-            config,
-            keys,
-            transmit,
-            counters,
-            ..
-        } = self;
+        let Self { config, keys, transmit, counters, .. } = self;
         let sealed = if !config.protect_frames {
             return Ok(pass(counters, frame));
         } else if let Some(sealer) = sealer(keys, transmit.encoding(), config, tag_sci) {
@@ -321,10 +286,7 @@ where
                 Err(error) => Err(Refused { error, frame }),
             }
         } else {
-            Err(Refused {
-                error: ProtectError::NoTransmitSa,
-                frame,
-            })
+            Err(Refused { error: ProtectError::NoTransmitSa, frame })
         };
         count(counters, sealed)
     }
@@ -339,17 +301,9 @@ where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
         let tag_sci = self.tag_sci();
-        let Self {
-            config,
-            keys,
-            transmit,
-            counters,
-            ..
-        } = self;
+        let Self { config, keys, transmit, counters, .. } = self;
         if !config.protect_frames {
-            frames
-                .into_iter()
-                .for_each(|frame| emit(Ok(pass(counters, frame))));
+            frames.into_iter().for_each(|frame| emit(Ok(pass(counters, frame))));
         } else if let Some(sealer) = sealer(keys, transmit.encoding(), config, tag_sci) {
             let emit = |sealed| emit(count(counters, sealed));
             sealer.seal_batch_with(|| transmit.next_pn(), frames, emit);
@@ -376,21 +330,13 @@ where
     /// The controls are those of this moment: get a new sealer for every batch.
     #[must_use]
     pub fn sealer(&self, pns: &PnBlock) -> Option<Sealer<&B::Key>> {
-        sealer(
-            &self.keys,
-            self.transmit.owner(pns.owner()),
-            &self.config,
-            self.tag_sci(),
-        )
+        sealer(&self.keys, self.transmit.owner(pns.owner()), &self.config, self.tag_sci())
     }
 
     /// Step three: counts a sealed frame and makes it ready to send.
     pub fn count_sealed<F>(&mut self, sealed: Sealed<F>) -> ProtectedFrame<F> {
-        self.counters
-            .count_sealed(sealed.user_data as u64, sealed.encrypted);
-        ProtectedFrame {
-            frame: sealed.frame,
-        }
+        self.counters.count_sealed(sealed.user_data as u64, sealed.encrypted);
+        ProtectedFrame { frame: sealed.frame }
     }
 
     /// Step three for a frame that was refused.
@@ -401,9 +347,7 @@ where
     /// How far the packet numbers of the encoding SA have got; `None` if there is no such SA.
     #[must_use]
     pub fn pn_state(&self) -> Option<PnState> {
-        self.transmit
-            .encoding_sa
-            .and_then(|an| Some(self.transmit.sa(an)?.pn_state()))
+        self.transmit.encoding_sa.and_then(|an| Some(self.transmit.sa(an)?.pn_state()))
     }
 
     /// Whether SecTAGs carry the SCI now: the standard's includingSCI.
@@ -449,13 +393,7 @@ where
         key: &keys.get(sa.key)?.key,
         owner: sa.ticket,
         base: sa.base,
-        template: SecTag {
-            sci: tag_sci,
-            protection,
-            an,
-            short_length: 0,
-            pn: 0,
-        },
+        template: SecTag { sci: tag_sci, protection, an, short_length: 0, pn: 0 },
         clear_octets,
         only_source: config.use_es.then_some(sa.ticket.sci.mac()),
         clear_vlan_tags: config.clear_vlan_tags,
@@ -474,11 +412,7 @@ fn count<F>(
     sealed: Result<Sealed<F>, Refused<F>>,
 ) -> Result<ProtectedFrame<F>, Refused<F>> {
     match sealed {
-        Ok(Sealed {
-            frame,
-            user_data,
-            encrypted,
-        }) => {
+        Ok(Sealed { frame, user_data, encrypted }) => {
             counters.count_sealed(user_data as u64, encrypted);
             Ok(ProtectedFrame { frame })
         }

@@ -71,11 +71,7 @@ impl InstalledReceiveSa {
     /// The full packet number of a frame that carries `pn`.
     #[inline]
     pub(crate) const fn recover_pn(&self, pn: u32) -> u64 {
-        if self.suite.is_xpn() {
-            self.replay.recover_xpn(pn)
-        } else {
-            pn as u64
-        }
+        if self.suite.is_xpn() { self.replay.recover_xpn(pn) } else { pn as u64 }
     }
 }
 
@@ -124,11 +120,7 @@ pub(crate) struct ReceiveScs<R> {
 impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
     pub(crate) fn new(mut slots: R) -> Self {
         slots.as_mut().iter_mut().for_each(|slot| slot.0 = None);
-        Self {
-            slots,
-            count: 0,
-            former: ReceiveScCounters::default(),
-        }
+        Self { slots, count: 0, former: ReceiveScCounters::default() }
     }
 
     pub(crate) const fn count(&self) -> usize {
@@ -136,17 +128,11 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ReceiveSc> {
-        self.slots
-            .as_ref()
-            .iter()
-            .filter_map(|slot| slot.0.as_ref())
+        self.slots.as_ref().iter().filter_map(|slot| slot.0.as_ref())
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ReceiveSc> {
-        self.slots
-            .as_mut()
-            .iter_mut()
-            .filter_map(|slot| slot.0.as_mut())
+        self.slots.as_mut().iter_mut().filter_map(|slot| slot.0.as_mut())
     }
 
     pub(crate) fn find(&self, sci: Sci) -> Option<&ReceiveSc> {
@@ -218,15 +204,8 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
         an: An,
         serial: u32,
     ) -> Option<(&mut InstalledReceiveSa, &mut ReceiveScCounters)> {
-        let sc = self
-            .slots
-            .as_mut()
-            .get_mut(usize::from(index))?
-            .0
-            .as_mut()?;
-        let sa = sc.sas[an.index()]
-            .as_mut()
-            .filter(|sa| sa.in_use && sa.serial == serial)?;
+        let sc = self.slots.as_mut().get_mut(usize::from(index))?.0.as_mut()?;
+        let sa = sc.sas[an.index()].as_mut().filter(|sa| sa.in_use && sa.serial == serial)?;
         Some((sa, &mut sc.counters))
     }
 }

@@ -22,11 +22,7 @@ impl ReplayState {
     /// Nothing received, `lowest_pn` (at least 1) the lowest acceptable PN.
     pub(crate) const fn new(lowest_pn: u64) -> Self {
         let floor = lowest_pn.saturating_sub(1);
-        Self {
-            highest: floor,
-            floor,
-            seen: [0; WORDS],
-        }
+        Self { highest: floor, floor, seen: [0; WORDS] }
     }
 
     /// nextPN, saturating at 2^64 - 1.
@@ -42,11 +38,7 @@ impl ReplayState {
     /// Where this SA may begin again once it has been deleted: at lowestPN, or, if `without_duplicates`, at nextPN, as
     /// what was seen in the window is forgotten. `None` if 2^64 - 1 itself has gone and no PN is left.
     pub(crate) const fn acceptable_from(&self, without_duplicates: bool) -> Option<u64> {
-        let gone = if without_duplicates {
-            self.highest
-        } else {
-            self.floor
-        };
+        let gone = if without_duplicates { self.highest } else { self.floor };
         gone.checked_add(1)
     }
 
@@ -157,11 +149,7 @@ mod tests {
             // No epoch follows the last.
             (0xffff_ffff_8000_0000, 5, 5),
         ] {
-            assert_eq!(
-                ReplayState::new(lowest).recover_xpn(low),
-                pn,
-                "{lowest:x} {low:x}"
-            );
+            assert_eq!(ReplayState::new(lowest).recover_xpn(low), pn, "{lowest:x} {low:x}");
         }
     }
 
@@ -218,9 +206,7 @@ mod tests {
         let mut random = 12345_u64;
         let mut centre = 2000;
         for _ in 0..200_000 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let pn =
                 centre + (random >> 40) % 1400 - 1300 + if random >> 60 == 0 { 700 } else { 0 };
             if state.is_late(pn) {

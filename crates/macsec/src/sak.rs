@@ -24,10 +24,7 @@ impl Sak {
         if !matches!(octets.len(), 16 | 32) {
             return Err(DataKeyError::SakLength);
         }
-        let mut sak = Self {
-            octets: [0; 32],
-            len: octets.len(),
-        };
+        let mut sak = Self { octets: [0; 32], len: octets.len() };
         sak.octets[..octets.len()].copy_from_slice(octets);
         Ok(sak)
     }
@@ -82,12 +79,7 @@ impl DataKey {
         match (suite.is_xpn(), salt) {
             (true, None) => Err(DataKeyError::SaltMissing),
             (false, Some(_)) => Err(DataKeyError::SaltUnexpected),
-            _ => Ok(Self {
-                ki,
-                suite,
-                sak,
-                salt,
-            }),
+            _ => Ok(Self { ki, suite, sak, salt }),
         }
     }
 }

@@ -94,9 +94,8 @@ impl SecTag {
     /// The rule of clause 9.12 that the tag breaks.
     #[inline]
     pub fn parse(octets: &[u8]) -> Result<Self, SecTagError> {
-        let (fixed, rest) = octets
-            .split_first_chunk::<SECTAG_LEN>()
-            .ok_or(SecTagError::Truncated)?;
+        let (fixed, rest) =
+            octets.split_first_chunk::<SECTAG_LEN>().ok_or(SecTagError::Truncated)?;
         let [ethertype_hi, ethertype_lo, tci, sl, pn @ ..] = *fixed;
         if u16::from_be_bytes([ethertype_hi, ethertype_lo]) != ETHERTYPE_MACSEC {
             return Err(SecTagError::EtherType);
@@ -315,9 +314,7 @@ mod tests {
     fn every_tci_is_refused_or_written_as_it_was_read() {
         let mut valid = 0;
         for tci_an in 0..=u8::MAX {
-            let octets = [
-                0x88, 0xe5, tci_an, 47, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-            ];
+            let octets = [0x88, 0xe5, tci_an, 47, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
             let expected = match (tci_an & 0x80 != 0, tci_an & 0x20 != 0, tci_an & 0x50 != 0) {
                 (true, ..) => Err(SecTagError::Version),
                 (false, true, true) => Err(SecTagError::SciTwice),
@@ -348,10 +345,7 @@ mod tests {
             let mut octets = [0; SECTAG_LEN];
             assert_eq!(tag.emit(&mut octets), Some(SECTAG_LEN));
             let expected = if short_length < 48 { short_length } else { 0 };
-            assert_eq!(
-                SecTag::parse(&octets).map(|tag| tag.short_length),
-                Ok(expected)
-            );
+            assert_eq!(SecTag::parse(&octets).map(|tag| tag.short_length), Ok(expected));
         }
     }
 }

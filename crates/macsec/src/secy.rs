@@ -138,10 +138,7 @@ where
             return Err(ConfigError::XpnReplayWindow);
         }
         if config.detect_duplicates && !self.config.detect_duplicates {
-            let sas = self
-                .receive
-                .iter_mut()
-                .flat_map(|sc| sc.sas.iter_mut().flatten());
+            let sas = self.receive.iter_mut().flat_map(|sc| sc.sas.iter_mut().flatten());
             sas.for_each(|sa| sa.replay.start_tracking());
         }
         self.config = config;
@@ -153,9 +150,7 @@ where
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
         counters.receive_scs = self.receive.former;
-        self.receive
-            .iter()
-            .for_each(|sc| counters.receive_scs.add(&sc.counters));
+        self.receive.iter().for_each(|sc| counters.receive_scs.add(&sc.counters));
         counters
     }
 
@@ -179,11 +174,8 @@ where
     pub fn remove_key(&mut self, ki: Ki) -> Result<(), KeyError> {
         let (index, _) = self.keys.find(ki).ok_or(KeyError::UnknownKi)?;
         let mut transmit_keys = self.transmit.sas.iter().flatten().map(|sa| sa.key);
-        let mut receive_keys = self
-            .receive
-            .iter()
-            .flat_map(|sc| sc.sas.iter().flatten())
-            .map(|sa| sa.key);
+        let mut receive_keys =
+            self.receive.iter().flat_map(|sc| sc.sas.iter().flatten()).map(|sa| sa.key);
         if transmit_keys.any(|key| key == index) || receive_keys.any(|key| key == index) {
             return Err(KeyError::InUseBySa);
         }
@@ -206,12 +198,7 @@ where
         if self.transmit.sa(sa.an).is_some() {
             return Err(InstallError::AnInUse);
         }
-        if self
-            .transmit
-            .sas
-            .iter()
-            .flatten()
-            .any(|other| other.key == plan.key)
+        if self.transmit.sas.iter().flatten().any(|other| other.key == plan.key)
             || self.receives_with(plan.key, plan.base)
         {
             return Err(InstallError::NonceInUse);
@@ -226,11 +213,7 @@ where
             return Err(InstallError::PnRegress);
         }
         let (suite, key, base) = (plan.installed.suite, plan.key, plan.base);
-        let ticket = SaTicket {
-            sci,
-            ki: sa.ki,
-            serial: self.next_serial()?,
-        };
+        let ticket = SaTicket { sci, ki: sa.ki, serial: self.next_serial()? };
         self.transmit.sas[sa.an.index()] =
             Some(InstalledTransmitSa::new(sa, ticket, suite, key, base));
         Ok(())
@@ -284,9 +267,7 @@ where
     /// # Errors
     /// [`LifeCycleError::NoSuchSa`]; [`LifeCycleError::PnRange`] for a PN the suite does not have.
     pub fn raise_transmit_next_pn(&mut self, an: An, pn: u64) -> Result<(), LifeCycleError> {
-        let sa = self.transmit.sas[an.index()]
-            .as_mut()
-            .ok_or(LifeCycleError::NoSuchSa)?;
+        let sa = self.transmit.sas[an.index()].as_mut().ok_or(LifeCycleError::NoSuchSa)?;
         if pn > sa.suite.max_pn() {
             return Err(LifeCycleError::PnRange);
         }
@@ -327,10 +308,7 @@ where
     /// [`LifeCycleError::NoSuchSc`].
     pub fn delete_receive_sc(&mut self, sci: Sci) -> Result<(), LifeCycleError> {
         let sc = self.receive.remove(sci).ok_or(LifeCycleError::NoSuchSc)?;
-        sc.sas
-            .iter()
-            .flatten()
-            .for_each(|sa| self.remember_received(sa));
+        sc.sas.iter().flatten().for_each(|sa| self.remember_received(sa));
         Ok(())
     }
 
@@ -356,12 +334,7 @@ where
         }
         let plan = self.plan(sci, sa.ki, sa.ssci, sa.lowest_pn, sa.offset)?;
         let (key, base, suite) = (plan.key, plan.base, plan.installed.suite);
-        let ours = self
-            .transmit
-            .sas
-            .iter()
-            .flatten()
-            .any(|tx| tx.key == key && tx.base == base);
+        let ours = self.transmit.sas.iter().flatten().any(|tx| tx.key == key && tx.base == base);
         let check = &plan.installed.check;
         if ours || self.receives_with(key, base) || self.transmitted.knows(check, base) {
             return Err(InstallError::NonceInUse);
@@ -412,11 +385,7 @@ where
         let sa = slot.take_if(|sa| sa.ki == ki);
         let Some(sa) = sa else {
             let none = slot.is_none();
-            return Err(if none {
-                LifeCycleError::NoSuchSa
-            } else {
-                LifeCycleError::OtherKey
-            });
+            return Err(if none { LifeCycleError::NoSuchSa } else { LifeCycleError::OtherKey });
         };
         self.remember_received(&sa);
         Ok(())
@@ -468,11 +437,7 @@ where
         if first_pn == 0 || first_pn > installed.suite.max_pn() {
             return Err(InstallError::PnRange);
         }
-        Ok(SaPlan {
-            key,
-            installed,
-            base,
-        })
+        Ok(SaPlan { key, installed, base })
     }
 
     fn receives_with(&self, key: u16, base: NonceBase) -> bool {
@@ -498,9 +463,7 @@ where
 
     fn next_serial(&mut self) -> Result<u32, InstallError> {
         let serial = self.installations;
-        self.installations = serial
-            .checked_add(1)
-            .ok_or(InstallError::TooManyInstallations)?;
+        self.installations = serial.checked_add(1).ok_or(InstallError::TooManyInstallations)?;
         Ok(serial)
     }
 }

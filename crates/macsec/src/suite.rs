@@ -22,12 +22,8 @@ pub enum CipherSuite {
 
 impl CipherSuite {
     /// All four, in the order of their identifiers.
-    pub const ALL: [Self; 4] = [
-        Self::GcmAes128,
-        Self::GcmAes256,
-        Self::GcmAesXpn128,
-        Self::GcmAesXpn256,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::GcmAes128, Self::GcmAes256, Self::GcmAesXpn128, Self::GcmAesXpn256];
 
     /// The 8-octet Cipher Suite Identifier (an EUI-64).
     #[must_use]
@@ -51,9 +47,7 @@ impl CipherSuite {
         if identifier == HISTORIC_GCM_AES_128 {
             return Some(Self::GcmAes128);
         }
-        Self::ALL
-            .into_iter()
-            .find(|suite| suite.identifier() == identifier)
+        Self::ALL.into_iter().find(|suite| suite.identifier() == identifier)
     }
 
     /// Octets of a SAK: 16 or 32.
@@ -74,22 +68,14 @@ impl CipherSuite {
     /// The greatest packet number: 2^32 - 1, or 2^64 - 1 for XPN.
     #[must_use]
     pub const fn max_pn(self) -> u64 {
-        if self.is_xpn() {
-            u64::MAX
-        } else {
-            u32::MAX as u64
-        }
+        if self.is_xpn() { u64::MAX } else { u32::MAX as u64 }
     }
 
     /// The packet number from which a new SAK is due: 0xC000_0000, or 0xC000_0000_0000_0000 for XPN
     /// (802.1X's PendingPNExhaustion).
     #[must_use]
     pub const fn rekey_pn(self) -> u64 {
-        if self.is_xpn() {
-            0xc000_0000_0000_0000
-        } else {
-            0xc000_0000
-        }
+        if self.is_xpn() { 0xc000_0000_0000_0000 } else { 0xc000_0000 }
     }
 
     /// The name as `ip macsec` spells it.
@@ -175,10 +161,7 @@ mod tests {
     #[test]
     fn identifiers_and_names_round_trip() {
         for suite in CipherSuite::ALL {
-            assert_eq!(
-                CipherSuite::from_identifier(suite.identifier()),
-                Some(suite)
-            );
+            assert_eq!(CipherSuite::from_identifier(suite.identifier()), Some(suite));
             assert_eq!(suite.to_string().parse(), Ok(suite));
         }
         assert_eq!(
@@ -186,9 +169,6 @@ mod tests {
             Some(CipherSuite::GcmAes128)
         );
         assert_eq!(CipherSuite::from_identifier([0; 8]), None);
-        assert_eq!(
-            "gcm-aes-512".parse::<CipherSuite>(),
-            Err(ParseError::CipherSuite)
-        );
+        assert_eq!("gcm-aes-512".parse::<CipherSuite>(), Err(ParseError::CipherSuite));
     }
 }

@@ -91,21 +91,14 @@ impl PnBlock {
         let pn = self.next;
         // Wraps only past the last PN of all, when nothing is left to take.
         self.next = self.next.wrapping_add(1);
-        Some(ReservedPn {
-            owner: self.owner,
-            pn: FreshPn(pn),
-        })
+        Some(ReservedPn { owner: self.owner, pn: FreshPn(pn) })
     }
 
     /// Takes the first `count` packet numbers (or all, if there are fewer) off into a block of their own,
     /// for another worker.
     pub fn split_first(&mut self, count: u32) -> Self {
         let count = count.min(self.left);
-        let first = Self {
-            owner: self.owner,
-            next: self.next,
-            left: count,
-        };
+        let first = Self { owner: self.owner, next: self.next, left: count };
         self.next = self.next.wrapping_add(u64::from(count));
         self.left -= count;
         first
@@ -177,14 +170,7 @@ impl InstalledTransmitSa {
         base: NonceBase,
     ) -> Self {
         let confidentiality = sa.confidentiality;
-        Self {
-            ticket,
-            suite,
-            key,
-            base,
-            confidentiality,
-            next_pn: Some(sa.next_pn),
-        }
+        Self { ticket, suite, key, base, confidentiality, next_pn: Some(sa.next_pn) }
     }
 
     #[inline]
@@ -209,11 +195,7 @@ impl InstalledTransmitSa {
     #[inline]
     fn take_pn(&mut self) -> Result<FreshPn, ProtectError> {
         let pn = self.next_pn.ok_or(ProtectError::PnExhausted)?;
-        self.next_pn = if pn == self.suite.max_pn() {
-            None
-        } else {
-            Some(pn + 1)
-        };
+        self.next_pn = if pn == self.suite.max_pn() { None } else { Some(pn + 1) };
         Ok(FreshPn(pn))
     }
 
@@ -223,16 +205,8 @@ impl InstalledTransmitSa {
         let left =
             u32::try_from(after_next).map_or(count, |after| count.min(after.saturating_add(1)));
         let used = u64::from(left);
-        self.next_pn = if used > after_next {
-            None
-        } else {
-            Some(next + used)
-        };
-        Ok(PnBlock {
-            owner: self.ticket,
-            next,
-            left,
-        })
+        self.next_pn = if used > after_next { None } else { Some(next + used) };
+        Ok(PnBlock { owner: self.ticket, next, left })
     }
 }
 
@@ -245,11 +219,7 @@ pub(crate) struct TransmitSc {
 
 impl TransmitSc {
     pub(crate) const fn new(sci: Sci) -> Self {
-        Self {
-            sci,
-            sas: [const { None }; 4],
-            encoding_sa: None,
-        }
+        Self { sci, sas: [const { None }; 4], encoding_sa: None }
     }
 
     pub(crate) fn sa(&self, an: An) -> Option<&InstalledTransmitSa> {
@@ -273,16 +243,12 @@ impl TransmitSc {
 
     fn encoding_mut(&mut self) -> Result<&mut InstalledTransmitSa, ProtectError> {
         let an = self.encoding_sa.ok_or(ProtectError::NoTransmitSa)?;
-        self.sas[an.index()]
-            .as_mut()
-            .ok_or(ProtectError::NoTransmitSa)
+        self.sas[an.index()].as_mut().ok_or(ProtectError::NoTransmitSa)
     }
 
     /// The installed SA that `ticket` was made by, if it is still there.
     pub(crate) fn owner(&self, ticket: SaTicket) -> Option<(An, &InstalledTransmitSa)> {
-        An::ALL
-            .into_iter()
-            .find_map(|an| Some((an, self.sa(an).filter(|sa| sa.ticket == ticket)?)))
+        An::ALL.into_iter().find_map(|an| Some((an, self.sa(an).filter(|sa| sa.ticket == ticket)?)))
     }
 
     pub(crate) fn status(&self, an: An) -> Option<TransmitSaStatus> {
@@ -304,11 +270,7 @@ mod tests {
     use super::*;
 
     fn sa(suite: CipherSuite, next_pn: u64) -> InstalledTransmitSa {
-        let ticket = SaTicket {
-            sci: Sci::default(),
-            ki: Ki::default(),
-            serial: 0,
-        };
+        let ticket = SaTicket { sci: Sci::default(), ki: Ki::default(), serial: 0 };
         let sa = TransmitSa {
             an: An::default(),
             ki: Ki::default(),
@@ -363,9 +325,7 @@ mod tests {
     #[test]
     fn a_split_block_shares_no_number() {
         let mut sa = sa(CipherSuite::GcmAesXpn256, 10);
-        let Ok(mut rest) = sa.reserve(5) else {
-            panic!("fresh SA")
-        };
+        let Ok(mut rest) = sa.reserve(5) else { panic!("fresh SA") };
         let mut first = rest.split_first(2);
         let mut last = rest.split_first(9);
         assert!(rest.take_next().is_none());

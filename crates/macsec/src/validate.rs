@@ -40,19 +40,14 @@ pub struct Opened<F> {
 /// Shows no octets: they may be plaintext.
 impl<F> fmt::Debug for Opened<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened")
-            .field("fate", &self.fate)
-            .finish_non_exhaustive()
+        f.debug_struct("Opened").field("fate", &self.fate).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug)]
 enum Fate {
     /// Decided before any SA was found.
-    Settled {
-        outcome: ReceiveOutcome,
-        strip: Option<Layout>,
-    },
+    Settled { outcome: ReceiveOutcome, strip: Option<Layout> },
     /// An SA is at hand.
     WithSa { claim: Claim, finding: Finding },
 }
@@ -131,20 +126,14 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
                 return;
             }
             open_in_place(key, &mut batch);
-            batch
-                .drain(..)
-                .for_each(|admitted| emit(admitted.into_opened()));
+            batch.drain(..).for_each(|admitted| emit(admitted.into_opened()));
         }
     }
 
     /// Gives up on the frame because there is no capacity to open it (InPktsOverrun). Frames that need no
     /// opening keep their outcome.
     pub fn overrun(mut self) -> Opened<F> {
-        if let Fate::WithSa {
-            finding: finding @ Finding::ToBeOpened,
-            ..
-        } = &mut self.fate
-        {
+        if let Fate::WithSa { finding: finding @ Finding::ToBeOpened, .. } = &mut self.fate {
             *finding = Finding::Overrun;
         }
         self.into_opened()
@@ -154,22 +143,13 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
     #[must_use]
     #[inline]
     pub fn needs_key(&self) -> bool {
-        matches!(
-            self.fate,
-            Fate::WithSa {
-                finding: Finding::ToBeOpened,
-                ..
-            }
-        )
+        matches!(self.fate, Fate::WithSa { finding: Finding::ToBeOpened, .. })
     }
 
     #[inline]
     fn key_index(&self) -> Option<u16> {
         match &self.fate {
-            Fate::WithSa {
-                claim,
-                finding: Finding::ToBeOpened,
-            } => Some(claim.key),
+            Fate::WithSa { claim, finding: Finding::ToBeOpened } => Some(claim.key),
             _ => None,
         }
     }
@@ -182,10 +162,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
         const NO_TAG: &[u8; ICV_LEN] = &[0; ICV_LEN];
         let octets = self.frame.as_mut();
         let Fate::WithSa { claim, .. } = &self.fate else {
-            return (
-                OpenJob::new([0; NONCE_LEN], &[], &mut [], NO_TAG),
-                ClearTags::NONE,
-            );
+            return (OpenJob::new([0; NONCE_LEN], &[], &mut [], NO_TAG), ClearTags::NONE);
         };
         let tags = ClearTags::lift(octets, claim.layout.tag);
         let (aad, rest) = octets.split_at_mut(claim.text);
@@ -197,21 +174,14 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
 
     #[inline]
     fn into_opened(self) -> Opened<F> {
-        Opened {
-            frame: self.frame,
-            fate: self.fate,
-        }
+        Opened { frame: self.frame, fate: self.fate }
     }
 
     #[inline]
     fn settle(&mut self, authentic: bool, tags: &ClearTags) {
         tags.restore(self.frame.as_mut());
         if let Fate::WithSa { finding, .. } = &mut self.fate {
-            *finding = if authentic {
-                Finding::Authentic
-            } else {
-                Finding::Forged
-            };
+            *finding = if authentic { Finding::Authentic } else { Finding::Forged };
         }
     }
 }
@@ -236,9 +206,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Verdict<F> {
     /// `None` if it is discarded.
     #[must_use]
     pub fn delivered(&self) -> Option<&[u8]> {
-        self.outcome
-            .is_delivered()
-            .then(|| &self.frame.as_ref()[self.range.clone()])
+        self.outcome.is_delivered().then(|| &self.frame.as_ref()[self.range.clone()])
     }
 
     /// Where in the buffer that frame stands; empty if it is discarded.
@@ -307,20 +275,14 @@ where
     #[inline]
     pub fn admit<F: AsRef<[u8]> + AsMut<[u8]>>(&self, parsed: Parsed<F>) -> Admitted<F> {
         let fate = self.fate_of(&parsed);
-        Admitted {
-            frame: parsed.frame,
-            fate,
-        }
+        Admitted { frame: parsed.frame, fate }
     }
 
     /// The key that opens `admitted`, if it needs one. With [`Shared`](crate::Shared) keys, clone it for another
     /// thread.
     #[must_use]
     pub fn key_of<F: AsRef<[u8]> + AsMut<[u8]>>(&self, admitted: &Admitted<F>) -> Option<&B::Key> {
-        admitted
-            .key_index()
-            .and_then(|index| self.keys.get(index))
-            .map(|installed| &installed.key)
+        admitted.key_index().and_then(|index| self.keys.get(index)).map(|installed| &installed.key)
     }
 
     /// Step three: checks the packet number again, moves the replay window, counts, and says what becomes of
@@ -354,11 +316,7 @@ where
                 0..0
             }
         };
-        Verdict {
-            frame,
-            outcome,
-            range,
-        }
+        Verdict { frame, outcome, range }
     }
 
     /// Steps 0 to 5 of secy.md section 11.
@@ -369,10 +327,7 @@ where
     {
         let mode = self.config.validate_frames;
         let strict = mode == ValidateFrames::Strict;
-        let settled = |outcome| Fate::Settled {
-            outcome,
-            strip: None,
-        };
+        let settled = |outcome| Fate::Settled { outcome, strip: None };
         if mode == ValidateFrames::Null {
             return settled(ReceiveOutcome::Null);
         }
@@ -402,10 +357,7 @@ where
             }
             Err(missing) => {
                 let outcome = ReceiveOutcome::NoSa(missing);
-                return Fate::Settled {
-                    outcome,
-                    strip: Some(layout),
-                };
+                return Fate::Settled { outcome, strip: Some(layout) };
             }
         };
         if tag.pn == 0 && !sa.suite.is_xpn() {
@@ -417,19 +369,12 @@ where
         } else if self.config.detect_duplicates && sa.replay.is_duplicate(pn) {
             Finding::Duplicate
         } else if mode == ValidateFrames::Disabled && !(changes_text && compat.disabled_decrypts) {
-            if changes_text {
-                Finding::Undeliverable
-            } else {
-                Finding::NotToBeChecked
-            }
+            if changes_text { Finding::Undeliverable } else { Finding::NotToBeChecked }
         } else {
             Finding::ToBeOpened
         };
-        let text = if encrypted {
-            layout.icv.min(layout.data + sa.offset.octets())
-        } else {
-            layout.icv
-        };
+        let text =
+            if encrypted { layout.icv.min(layout.data + sa.offset.octets()) } else { layout.icv };
         let (an, serial, key) = (tag.an, sa.serial, sa.key);
         let nonce = sa.base.with_pn(pn);
         let claim = Claim {
@@ -494,8 +439,7 @@ where
         };
         *counter += 1;
         if finding == Finding::Authentic && outcome.is_delivered() {
-            sa.replay
-                .advance(claim.pn, config.replay_window, config.detect_duplicates);
+            sa.replay.advance(claim.pn, config.replay_window, config.detect_duplicates);
             let octets = (claim.layout.icv - claim.layout.data) as u64;
             let verification = &mut self.counters.verification;
             if claim.encrypted {
@@ -511,18 +455,11 @@ where
     /// numbers are recovered. Once in 2^31 frames; it keeps batches exactly equal to single calls.
     #[inline]
     fn moves_recovery<F>(&self, admitted: &Admitted<F>) -> bool {
-        let Fate::WithSa {
-            claim,
-            finding: Finding::ToBeOpened,
-        } = &admitted.fate
-        else {
+        let Fate::WithSa { claim, finding: Finding::ToBeOpened } = &admitted.fate else {
             return false;
         };
         self.receive.get(claim.sc, claim.an).is_some_and(|sa| {
-            sa.suite.is_xpn()
-                && sa
-                    .replay
-                    .moves_recovery(claim.pn, self.config.replay_window)
+            sa.suite.is_xpn() && sa.replay.moves_recovery(claim.pn, self.config.replay_window)
         })
     }
 
@@ -550,11 +487,7 @@ fn open_in_place<F: AsRef<[u8]> + AsMut<[u8]>>(
 ) {
     let mut jobs: ArrayVec<OpenJob<'_>, BATCH> = ArrayVec::new();
     let mut lifted: ArrayVec<ClearTags, BATCH> = ArrayVec::new();
-    for (job, tags) in batch
-        .iter_mut()
-        .filter(|admitted| admitted.needs_key())
-        .map(Admitted::job)
-    {
+    for (job, tags) in batch.iter_mut().filter(|admitted| admitted.needs_key()).map(Admitted::job) {
         jobs.push(job);
         lifted.push(tags);
     }

@@ -13,11 +13,7 @@ use serde_json::Value;
 
 macro_rules! vectors {
     ($path:literal) => {
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../test-vectors/",
-            $path
-        ))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../test-vectors/", $path))
     };
 }
 
@@ -110,14 +106,8 @@ impl Vector {
         secy.install_key(&self.key()).expect("key");
         let (an, ssci, next_pn) = (self.an, self.ssci, self.pn);
         let confidentiality = self.confidentiality;
-        secy.install_transmit_sa(&TransmitSa {
-            an,
-            ki: KI,
-            ssci,
-            next_pn,
-            confidentiality,
-        })
-        .expect("SA");
+        secy.install_transmit_sa(&TransmitSa { an, ki: KI, ssci, next_pn, confidentiality })
+            .expect("SA");
         secy.enable_transmit_sa(an).expect("SA");
         secy
     }
@@ -129,17 +119,8 @@ impl Vector {
         secy.create_receive_sc(self.sci).expect("SC");
         let (an, ssci, lowest_pn) = (self.an, self.ssci, self.pn);
         let offset = common::offset_of(self.confidentiality);
-        secy.install_receive_sa(
-            self.sci,
-            &ReceiveSa {
-                an,
-                ki: KI,
-                ssci,
-                lowest_pn,
-                offset,
-            },
-        )
-        .expect("SA");
+        secy.install_receive_sa(self.sci, &ReceiveSa { an, ki: KI, ssci, lowest_pn, offset })
+            .expect("SA");
         secy.enable_receive_sa(self.sci, an).expect("SA");
         secy
     }
@@ -279,14 +260,9 @@ fn sixteen_frames_with_a_confidentiality_offset_are_the_same_in_both_directions(
         vector.check_one_call();
         vector.check_three_steps();
         // The offset is not on the wire; whoever takes it for another does not get past the ICV.
-        let other = Vector {
-            confidentiality: Confidentiality::default(),
-            ..vector.clone()
-        };
-        let (outcome, delivered) = validate(
-            &mut other.receiver(ValidateFrames::Check),
-            &vector.protected,
-        );
+        let other = Vector { confidentiality: Confidentiality::default(), ..vector.clone() };
+        let (outcome, delivered) =
+            validate(&mut other.receiver(ValidateFrames::Check), &vector.protected);
         assert_eq!(outcome, ReceiveOutcome::NotValid, "{}", vector.id);
         assert_eq!(delivered, None);
     }

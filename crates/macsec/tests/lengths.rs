@@ -100,11 +100,8 @@ fn one_octet_short_and_one_octet_long_are_bad_tags() {
 
                 let short = outcome(&mut secy, &wire[..wire.len() - 1]);
                 // From 49 octets on the length is not on the wire: the ICV has to tell.
-                let expected = if len > 48 {
-                    ReceiveOutcome::NotValid
-                } else {
-                    bad(SecTagError::TooShort)
-                };
+                let expected =
+                    if len > 48 { ReceiveOutcome::NotValid } else { bad(SecTagError::TooShort) };
                 assert_eq!(short, expected, "{clear:?} {len}");
 
                 let mut long = wire;
@@ -239,10 +236,7 @@ fn room_is_asked_for_to_the_octet() {
 fn the_common_ports_limit_counts_the_protected_frame_to_the_octet() {
     for (sci_in_tag, overhead) in [(true, 32), (false, 24)] {
         let frame = common::user_frame(1500);
-        for (limit, fits) in [
-            (frame.len() + overhead, true),
-            (frame.len() + overhead - 1, false),
-        ] {
+        for (limit, fits) in [(frame.len() + overhead, true), (frame.len() + overhead - 1, false)] {
             let mut sender = Link::new(SUITE, common::ENCRYPT).sender(config(|config| {
                 config.always_include_sci = sci_in_tag;
                 config.max_frame_octets = limit;
@@ -270,10 +264,7 @@ fn a_range_outside_its_buffer_gives_the_buffer_back() {
     let reversed = std::ops::Range { start: 5, end: 4 };
     for range in [0..11, 11..11, reversed, 11..12] {
         let result = FrameBuf::new(vec![0; 10], range.clone());
-        assert!(
-            matches!(&result, Err(buffer) if buffer.len() == 10),
-            "{range:?}"
-        );
+        assert!(matches!(&result, Err(buffer) if buffer.len() == 10), "{range:?}");
     }
     assert!(FrameBuf::new(vec![0; 10], 10..10).is_ok());
 }

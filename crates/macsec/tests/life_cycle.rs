@@ -85,14 +85,12 @@ fn every_key_error_has_its_cause() {
     let sa = transmit_sa(PLAIN, 0, 1, 1);
     secy.install_transmit_sa(&sa).expect("fits");
     secy.create_receive_sc(RECEIVER).expect("room");
-    secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, 2, 1))
-        .expect("fits");
+    secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, 2, 1)).expect("fits");
     for key in [1, 2] {
         assert_eq!(secy.remove_key(ki(key)), Err(KeyError::InUseBySa));
     }
     secy.delete_transmit_sa(an(0), ki(1)).expect("there");
-    secy.delete_receive_sa(RECEIVER, an(0), ki(2))
-        .expect("there");
+    secy.delete_receive_sa(RECEIVER, an(0), ki(2)).expect("there");
     for key in [1, 2] {
         assert_eq!(secy.remove_key(ki(key)), Ok(()));
         assert_eq!(secy.remove_key(ki(key)), Err(KeyError::UnknownKi));
@@ -117,12 +115,7 @@ fn every_install_error_has_its_cause_in_both_directions() {
             |tx, rx| (tx.ssci, rx.ssci) = (Some(Ssci(1)), Some(Ssci(1))),
             InstallError::SsciUnexpected,
         ),
-        (
-            XPN,
-            2,
-            |tx, rx| (tx.ssci, rx.ssci) = (None, None),
-            InstallError::SsciMissing,
-        ),
+        (XPN, 2, |tx, rx| (tx.ssci, rx.ssci) = (None, None), InstallError::SsciMissing),
         (
             XPN,
             2,
@@ -141,24 +134,9 @@ fn every_install_error_has_its_cause_in_both_directions() {
             },
             InstallError::XpnOffset,
         ),
-        (
-            PLAIN,
-            1,
-            |tx, rx| (tx.next_pn, rx.lowest_pn) = (0, 0),
-            InstallError::PnRange,
-        ),
-        (
-            XPN,
-            2,
-            |tx, rx| (tx.next_pn, rx.lowest_pn) = (0, 0),
-            InstallError::PnRange,
-        ),
-        (
-            PLAIN,
-            1,
-            |tx, rx| (tx.next_pn, rx.lowest_pn) = (1 << 32, 1 << 32),
-            InstallError::PnRange,
-        ),
+        (PLAIN, 1, |tx, rx| (tx.next_pn, rx.lowest_pn) = (0, 0), InstallError::PnRange),
+        (XPN, 2, |tx, rx| (tx.next_pn, rx.lowest_pn) = (0, 0), InstallError::PnRange),
+        (PLAIN, 1, |tx, rx| (tx.next_pn, rx.lowest_pn) = (1 << 32, 1 << 32), InstallError::PnRange),
         (
             PLAIN,
             1,
@@ -221,10 +199,8 @@ fn every_life_cycle_error_has_its_cause() {
     assert_eq!(secy.receive_scs().count(), 4);
 
     secy.install_key(&data_key(PLAIN, 1)).expect("room");
-    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, 1, 1))
-        .expect("fits");
-    secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, 1, 1))
-        .expect("fits");
+    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, 1, 1)).expect("fits");
+    secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, 1, 1)).expect("fits");
     assert_eq!(secy.delete_transmit_sa(an(0), ki(2)), Err(OtherKey));
     let wrong = secy.delete_receive_sa(RECEIVER, an(0), ki(2));
     assert_eq!(wrong, Err(OtherKey));
@@ -245,8 +221,7 @@ fn nothing_is_sent_unless_an_sa_is_enabled() {
     secy.install_key(&data_key(PLAIN, 1)).expect("room");
     let refused = |secy: &mut VecSecY| common::try_protect(secy, &user_frame(60)).err();
     assert_eq!(refused(&mut secy), Some(ProtectError::NoTransmitSa));
-    secy.install_transmit_sa(&transmit_sa(PLAIN, 3, 1, 1))
-        .expect("fits");
+    secy.install_transmit_sa(&transmit_sa(PLAIN, 3, 1, 1)).expect("fits");
     assert_eq!(refused(&mut secy), Some(ProtectError::NoTransmitSa));
     secy.enable_transmit_sa(an(3)).expect("there");
     assert_eq!(secy.encoding_sa(), Some(an(3)));
@@ -280,10 +255,7 @@ fn an_sa_that_is_not_enabled_receives_nothing() {
     receiver.enable_receive_sa(SENDER, an(0)).expect("there");
     assert_eq!(outcome(&mut receiver, &frame), ReceiveOutcome::Ok);
     let status = receiver.receive_sa(SENDER, an(0)).expect("there");
-    assert_eq!(
-        (status.ki, status.suite, status.in_use),
-        (ki(1), PLAIN, true)
-    );
+    assert_eq!((status.ki, status.suite, status.in_use), (ki(1), PLAIN, true));
 }
 
 /// Three rollovers: the new receive SA comes first, the old stays until drained, counters go on.
@@ -314,9 +286,7 @@ fn a_rollover_loses_no_frame_and_no_count() {
         }
         let old_an = an(generation - 1);
         sender.delete_transmit_sa(old_an, ki(old)).expect("there");
-        receiver
-            .delete_receive_sa(SENDER, old_an, ki(old))
-            .expect("there");
+        receiver.delete_receive_sa(SENDER, old_an, ki(old)).expect("there");
         for secy in [&mut sender, &mut receiver] {
             secy.remove_key(ki(old)).expect("no SA has it");
         }

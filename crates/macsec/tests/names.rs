@@ -41,10 +41,7 @@ fn the_table_has_the_twenty_counters_of_the_standard_each_once() {
     assert_eq!(table, BTreeSet::from(NAMES));
     assert_eq!(COUNTERS.len(), 20);
     for names in [
-        COUNTERS
-            .iter()
-            .flat_map(|c| c.mib.iter())
-            .collect::<Vec<_>>(),
+        COUNTERS.iter().flat_map(|c| c.mib.iter()).collect::<Vec<_>>(),
         COUNTERS.iter().flat_map(|c| c.linux.iter()).collect(),
     ] {
         let unique: BTreeSet<_> = names.iter().collect();
@@ -179,18 +176,12 @@ fn every_text_is_one_short_line() {
         LifeCycleError::OtherKey,
     ];
     texts.extend(life_cycle.iter().map(ToString::to_string));
-    let data_key = [
-        DataKeyError::SakLength,
-        DataKeyError::SaltMissing,
-        DataKeyError::SaltUnexpected,
-    ];
+    let data_key =
+        [DataKeyError::SakLength, DataKeyError::SaltMissing, DataKeyError::SaltUnexpected];
     texts.extend(data_key.iter().map(ToString::to_string));
     for text in &texts {
         assert!((5..=90).contains(&text.len()), "{text}");
-        assert!(
-            text.chars().all(|c| c == ' ' || c.is_ascii_graphic()),
-            "{text}"
-        );
+        assert!(text.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{text}");
         assert!(!text.ends_with('.') && *text == text.trim(), "{text}");
     }
     let unique: BTreeSet<_> = texts.iter().collect();
@@ -208,13 +199,7 @@ fn every_text_is_one_short_line() {
 fn a_sectag_reads_like_a_dissection() {
     let tag = |sci, protection, short_length| {
         let (an, pn) = (an(2), 17);
-        let tag = SecTag {
-            sci,
-            protection,
-            an,
-            short_length,
-            pn,
-        };
+        let tag = SecTag { sci, protection, an, short_length, pn };
         tag.to_string()
     };
     let explicit = TagSci::Explicit(SENDER);
@@ -231,10 +216,7 @@ fn a_sectag_reads_like_a_dissection() {
             tag(TagSci::EndStationBroadcast, TagProtection::ChangedText, 0),
             "MACsec AN 2 PN 17 ES SCB changed text",
         ),
-        (
-            tag(TagSci::Broadcast, TagProtection::Reserved, 0),
-            "MACsec AN 2 PN 17 SCB reserved",
-        ),
+        (tag(TagSci::Broadcast, TagProtection::Reserved, 0), "MACsec AN 2 PN 17 SCB reserved"),
         (
             tag(TagSci::PointToPoint, TagProtection::Encrypted, 1),
             "MACsec AN 2 PN 17 SL 1 encrypted",
@@ -249,12 +231,8 @@ fn shows(text: &str, secret: &[u8]) -> bool {
     secret.windows(4).any(|part| {
         let list: Vec<_> = part.iter().map(ToString::to_string).collect();
         let hex_list: Vec<_> = part.iter().map(|o| format!("{o:#x}")).collect();
-        let forms = [
-            hex::encode(part),
-            hex::encode_upper(part),
-            list.join(", "),
-            hex_list.join(", "),
-        ];
+        let forms =
+            [hex::encode(part), hex::encode_upper(part), list.join(", "), hex_list.join(", ")];
         let bare: String = text.split_whitespace().collect();
         forms
             .iter()
@@ -266,10 +244,7 @@ fn shows(text: &str, secret: &[u8]) -> bool {
 fn no_debug_text_shows_a_secret() {
     let suite = CipherSuite::GcmAesXpn256;
     let key_octets = sak_octets(suite, 1);
-    assert!(
-        shows(&format!("{key_octets:?}"), &key_octets),
-        "it would see it"
-    );
+    assert!(shows(&format!("{key_octets:?}"), &key_octets), "it would see it");
     assert!(shows(&format!("{key_octets:#?}"), &key_octets));
     let sak = Sak::new(&key_octets).expect("32");
     assert_eq!(format!("{sak:?}"), "Sak(256 bits)");

@@ -33,10 +33,7 @@ impl Backend for Watching {
     }
 
     fn expand(&self, key: KeyBytes<'_>) -> WatchedKey {
-        WatchedKey {
-            octets: key.as_slice().to_vec(),
-            seen: Rc::clone(&self.0),
-        }
+        WatchedKey { octets: key.as_slice().to_vec(), seen: Rc::clone(&self.0) }
     }
 }
 
@@ -113,13 +110,7 @@ impl Model {
         for key in 1..=3 {
             secy.install_key(&data_key(suite, key)).expect("room");
         }
-        Self {
-            suite,
-            secy,
-            blocks: Vec::new(),
-            keys: BTreeMap::new(),
-            on_wire: BTreeSet::new(),
-        }
+        Self { suite, secy, blocks: Vec::new(), keys: BTreeMap::new(), on_wire: BTreeSet::new() }
     }
 
     fn sent(&mut self, wire: &[u8]) {
@@ -136,12 +127,7 @@ impl Model {
             Call::RemoveKey(key) => {
                 let _ = self.secy.remove_key(ki(key));
             }
-            Call::Install {
-                an: number,
-                key,
-                pn,
-                ssci,
-            } => {
+            Call::Install { an: number, key, pn, ssci } => {
                 let sa = TransmitSa {
                     an: an(number),
                     ki: ki(key),

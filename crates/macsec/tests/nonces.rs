@@ -73,8 +73,7 @@ fn a_transmit_sa_goes_on_where_it_stopped_or_further() {
 #[test]
 fn another_name_for_the_sak_does_not_reset_its_packet_numbers() {
     let mut secy = secy_with_keys(PLAIN);
-    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, 1, 500))
-        .expect("fits");
+    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, 1, 500)).expect("fits");
     secy.delete_transmit_sa(an(0), ki(1)).expect("there");
     secy.remove_key(ki(1)).expect("no SA has it");
     let sak = macsec::Sak::new(&common::sak_octets(PLAIN, 1)).expect("16");
@@ -93,9 +92,7 @@ fn a_receive_sa_goes_on_at_its_lowest_pn() {
     let mut receiver = link.receiver(Config::default());
     let first = protect(&mut sender, &user_frame(60));
     assert_eq!(outcome(&mut receiver, &first), ReceiveOutcome::Ok);
-    receiver
-        .delete_receive_sa(SENDER, an(0), ki(1))
-        .expect("there");
+    receiver.delete_receive_sa(SENDER, an(0), ki(1)).expect("there");
     let install = |receiver: &mut VecSecY, pn| {
         receiver.install_receive_sa(SENDER, &receive_sa(PLAIN, 0, 1, pn))
     };
@@ -114,12 +111,7 @@ fn no_two_sas_share_key_and_sci_or_ssci() {
         secy.install_transmit_sa(&tx).expect("fits");
         // One key, two transmit SAs, whatever the SSCI.
         for ssci in [tx.ssci, tx.ssci.map(|_| Ssci(2))] {
-            let second = TransmitSa {
-                an: an(1),
-                ssci,
-                next_pn: 1 << 20,
-                ..tx
-            };
+            let second = TransmitSa { an: an(1), ssci, next_pn: 1 << 20, ..tx };
             assert_eq!(secy.install_transmit_sa(&second), in_use, "{suite}");
         }
         // Transmit and receive under our own SCI, or with our own SSCI.
@@ -128,10 +120,7 @@ fn no_two_sas_share_key_and_sci_or_ssci() {
         let same_ssci = secy.install_receive_sa(RECEIVER, &rx);
         assert_eq!(same_ssci, if suite.is_xpn() { in_use } else { Ok(()) });
         // Two peers with one SSCI, and one peer with two SAs under one key.
-        let other = ReceiveSa {
-            ssci: rx.ssci.map(|_| Ssci(3)),
-            ..rx
-        };
+        let other = ReceiveSa { ssci: rx.ssci.map(|_| Ssci(3)), ..rx };
         let on_other_an = ReceiveSa { an: an(2), ..other };
         secy.install_receive_sa(STRANGER, &other).expect("fits");
         let twice = secy.install_receive_sa(STRANGER, &on_other_an);
@@ -172,10 +161,7 @@ fn a_key_once_used_with_one_ssci_is_not_used_with_another() {
     let tx = transmit_sa(XPN, 0, 1, 1);
     secy.install_transmit_sa(&tx).expect("fits");
     secy.delete_transmit_sa(an(0), ki(1)).expect("there");
-    let other = TransmitSa {
-        ssci: Some(Ssci(2)),
-        ..tx
-    };
+    let other = TransmitSa { ssci: Some(Ssci(2)), ..tx };
     let refused = secy.install_transmit_sa(&other);
     assert_eq!(refused, Err(InstallError::NonceInUse));
     assert_eq!(secy.install_transmit_sa(&tx), Ok(()));
@@ -184,8 +170,7 @@ fn a_key_once_used_with_one_ssci_is_not_used_with_another() {
 /// Runs SA `key` up to PN 2 and deletes it. Needs a free key slot and AN 0.
 fn come_and_go(secy: &mut VecSecY, key: u8, first_pn: u64) {
     secy.install_key(&data_key(PLAIN, key)).expect("room");
-    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, key, first_pn))
-        .expect("fits");
+    secy.install_transmit_sa(&transmit_sa(PLAIN, 0, key, first_pn)).expect("fits");
     secy.enable_transmit_sa(an(0)).expect("there");
     protect(secy, &user_frame(60));
     secy.delete_transmit_sa(an(0), ki(key)).expect("there");
@@ -211,10 +196,7 @@ fn the_last_sixteen_keys_are_remembered() {
     for key in 2..=17 {
         assert!(!may_begin_at(&mut secy, key, 1), "{key}");
     }
-    assert!(
-        may_begin_at(&mut secy, 1, 1),
-        "the seventeenth is forgotten"
-    );
+    assert!(may_begin_at(&mut secy, 1, 1), "the seventeenth is forgotten");
 }
 
 /// Regression: an SA that came back kept its old place in the history, so that the very latest could be the first to
@@ -239,10 +221,8 @@ fn receive_sas_that_come_and_go_push_no_transmit_sa_out() {
     secy.create_receive_sc(RECEIVER).expect("room");
     for key in 2..=60 {
         secy.install_key(&data_key(PLAIN, key)).expect("room");
-        secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, key, 1))
-            .expect("fits");
-        secy.delete_receive_sa(RECEIVER, an(0), ki(key))
-            .expect("there");
+        secy.install_receive_sa(RECEIVER, &receive_sa(PLAIN, 0, key, 1)).expect("fits");
+        secy.delete_receive_sa(RECEIVER, an(0), ki(key)).expect("there");
         secy.remove_key(ki(key)).expect("no SA has it");
     }
     assert!(!may_begin_at(&mut secy, 1, 1));
@@ -257,10 +237,7 @@ fn a_block_whose_sa_is_gone_finds_no_sealer() {
     secy.delete_transmit_sa(an(0), ki(1)).expect("there");
     assert!(secy.sealer(&block).is_none());
     // Nor when the same key is there again: it is another installation.
-    let again = TransmitSa {
-        next_pn: 4,
-        ..link.transmit_sa()
-    };
+    let again = TransmitSa { next_pn: 4, ..link.transmit_sa() };
     secy.install_transmit_sa(&again).expect("goes on");
     secy.enable_transmit_sa(an(0)).expect("there");
     assert!(secy.sealer(&block).is_none());
@@ -272,8 +249,7 @@ fn a_stale_block_cannot_be_sealed_by_the_successor() {
     let mut secy = link.sender(Config::default());
     let mut stale = secy.reserve(40).expect("plenty");
     secy.install_key(&data_key(PLAIN, 2)).expect("room");
-    secy.install_transmit_sa(&transmit_sa(PLAIN, 1, 2, 1))
-        .expect("fits");
+    secy.install_transmit_sa(&transmit_sa(PLAIN, 1, 2, 1)).expect("fits");
     secy.enable_transmit_sa(an(1)).expect("there");
     let fresh = secy.reserve(1).expect("plenty");
     let sealer = secy.sealer(&fresh).expect("there");
@@ -356,23 +332,11 @@ fn duplicates_are_not_let_in_by_reinstalling_the_receive_sa() {
     }));
     assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Ok);
     assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Duplicate);
-    receiver
-        .delete_receive_sa(SENDER, an(0), ki(1))
-        .expect("it is there");
+    receiver.delete_receive_sa(SENDER, an(0), ki(1)).expect("it is there");
     let again = link.receive_sa();
-    assert_eq!(
-        receiver.install_receive_sa(SENDER, &again),
-        Err(InstallError::PnRegress)
-    );
-    let again = ReceiveSa {
-        lowest_pn: 2,
-        ..again
-    };
-    receiver
-        .install_receive_sa(SENDER, &again)
-        .expect("beyond what was seen");
-    receiver
-        .enable_receive_sa(SENDER, an(0))
-        .expect("it is there");
+    assert_eq!(receiver.install_receive_sa(SENDER, &again), Err(InstallError::PnRegress));
+    let again = ReceiveSa { lowest_pn: 2, ..again };
+    receiver.install_receive_sa(SENDER, &again).expect("beyond what was seen");
+    receiver.enable_receive_sa(SENDER, an(0)).expect("it is there");
     assert_eq!(outcome(&mut receiver, &wire), ReceiveOutcome::Late);
 }

@@ -8,16 +8,9 @@ use macsec_gcm_null::Null;
 use proptest::{prelude::*, sample::select};
 
 fn any_config() -> impl Strategy<Value = Config> {
-    let modes = select(vec![
-        ValidateFrames::Disabled,
-        ValidateFrames::Check,
-        ValidateFrames::Strict,
-    ]);
-    let clear = select(vec![
-        ClearVlanTags::None,
-        ClearVlanTags::One,
-        ClearVlanTags::Two,
-    ]);
+    let modes =
+        select(vec![ValidateFrames::Disabled, ValidateFrames::Check, ValidateFrames::Strict]);
+    let clear = select(vec![ClearVlanTags::None, ClearVlanTags::One, ClearVlanTags::Two]);
     let windows = select(vec![0, 1, 64, 1024]);
     let flags = any::<[bool; 5]>();
     (modes, clear, windows, flags).prop_map(|(mode, clear, window, flags)| {
@@ -37,27 +30,14 @@ fn any_config() -> impl Strategy<Value = Config> {
 
 /// Octets that often look like a frame, with the tag that the null cipher likes.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-    let tags = select(vec![
-        vec![],
-        vec![0x81, 0, 0, 1],
-        vec![0x88, 0xa8, 0, 1, 0x81, 0, 0, 2],
-    ]);
+    let tags = select(vec![vec![], vec![0x81, 0, 0, 1], vec![0x88, 0xa8, 0, 1, 0x81, 0, 0, 2]]);
     let ethertype = select(vec![[0x88, 0xe5], [0x88, 0xe5], [0x88, 0xe5], [0x08, 0x00]]);
     let sl = prop_oneof![Just(0), 1..48_u8, any::<u8>()];
     let pn = prop_oneof![0..20_u32, any::<u32>()];
     let sci = select(vec![SENDER, STRANGER]);
     let data = proptest::collection::vec(any::<u8>(), 0..80);
-    let shaped = (
-        tags,
-        ethertype,
-        any::<u8>(),
-        sl,
-        pn,
-        sci,
-        data,
-        any::<bool>(),
-    )
-        .prop_map(|(tags, ethertype, tci_an, sl, pn, sci, data, valid)| {
+    let shaped = (tags, ethertype, any::<u8>(), sl, pn, sci, data, any::<bool>()).prop_map(
+        |(tags, ethertype, tci_an, sl, pn, sci, data, valid)| {
             let mut frame = common::frame_of(SENDER.mac(), &tags);
             frame.extend(ethertype);
             frame.extend([tci_an, sl]);
@@ -75,7 +55,8 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
             let icv = sak_octets(CipherSuite::GcmAes128, (tci_an & 3) + 1);
             frame.extend(icv[..16].iter().map(|octet| octet ^ u8::from(!valid)));
             frame
-        });
+        },
+    );
     let cut = (shaped.clone(), any::<proptest::sample::Index>()).prop_map(|(mut frame, at)| {
         frame.truncate(at.index(frame.len() + 1));
         frame
@@ -85,18 +66,11 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn receiver(suite: CipherSuite, encrypted: bool, config: Config) -> VecSecY<Null> {
-    let mode = if encrypted {
-        common::ENCRYPT
-    } else {
-        common::INTEGRITY
-    };
+    let mode = if encrypted { common::ENCRYPT } else { common::INTEGRITY };
     let mut secy = Link::new(suite, mode).receiver_on(Null, SENDER, config);
     // Every AN of the known SC has a key, so that most frames get somewhere.
     for number in 2..=4 {
-        let link = Link {
-            an: common::an(number - 1),
-            ..Link::new(suite, mode)
-        };
+        let link = Link { an: common::an(number - 1), ..Link::new(suite, mode) };
         let key = common::data_key(suite, number);
         secy.install_key(&key).expect("room");
         let mut sa = link.receive_sa();

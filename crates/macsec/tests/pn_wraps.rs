@@ -75,9 +75,7 @@ fn an_exhausted_sa_cannot_be_had_again_with_its_key() {
         let link = link(suite, suite.max_pn());
         let mut sender = link.sender(config(|_| {}));
         common::protect(&mut sender, &user_frame(60));
-        sender
-            .raise_transmit_next_pn(an(0), suite.max_pn())
-            .expect("in range");
+        sender.raise_transmit_next_pn(an(0), suite.max_pn()).expect("in range");
         assert_eq!(sender.pn_state(), Some(PnState::Exhausted));
         sender.delete_transmit_sa(an(0), ki(1)).expect("it is ours");
         let again = sender.install_transmit_sa(&link.transmit_sa());
@@ -93,9 +91,7 @@ fn the_last_pn_of_all_is_not_replayable_by_reinstalling_the_receive_sa() {
         let link = link(suite, suite.max_pn());
         let mut receiver = link.receiver(config(|_| {}));
         assert_eq!(outcomes(&mut receiver, suite, &[suite.max_pn()]), [Valid]);
-        receiver
-            .delete_receive_sa(SENDER, an(0), ki(1))
-            .expect("it is there");
+        receiver.delete_receive_sa(SENDER, an(0), ki(1)).expect("it is there");
         let again = receiver.install_receive_sa(SENDER, &link.receive_sa());
         assert_eq!(again, Err(InstallError::PnRegress), "{suite}");
     }
@@ -108,10 +104,8 @@ fn a_block_ends_where_the_packet_numbers_end() {
         let mut sent = Vec::new();
         let frames = (0..5).map(|_| with_room(&user_frame(60)));
         sender.protect_batch(frames, |result| sent.push(result.map_err(|r| r.error)));
-        let low: Vec<_> = sent
-            .iter()
-            .map(|s| s.as_ref().map(|s| s.octets()[19]).map_err(|e| *e))
-            .collect();
+        let low: Vec<_> =
+            sent.iter().map(|s| s.as_ref().map(|s| s.octets()[19]).map_err(|e| *e)).collect();
         let none = Err(ProtectError::PnExhausted);
         assert_eq!(low, [Ok(0xfd), Ok(0xfe), Ok(0xff), none, none], "{suite}");
         assert_eq!(sender.counters().local.out_pn_exhausted, 2);
@@ -142,10 +136,7 @@ fn the_sender_crosses_two_to_the_32_without_a_gap() {
     for pn in EPOCH - 3..EPOCH + 3 {
         let frame = common::protect(&mut sender, &user_frame(60));
         assert_eq!(frame[16..20], (pn as u32).to_be_bytes());
-        let raw = RawFrame {
-            tci_an: 0x0c,
-            ..RawFrame::new(XPN, true, pn, &user_data(60))
-        };
+        let raw = RawFrame { tci_an: 0x0c, ..RawFrame::new(XPN, true, pn, &user_data(60)) };
         assert_eq!(frame, raw.build(), "{pn:x}");
         assert_eq!(outcome(&mut receiver, &frame), Valid, "{pn:x}");
         let sa = receiver.receive_sa(SENDER, an(0)).expect("the SA");
@@ -168,9 +159,7 @@ fn stragglers_and_losses_around_two_to_the_32_are_told_apart() {
         EPOCH + 81,
         EPOCH + 80,
     ];
-    let expected = [
-        Valid, Valid, Valid, Valid, Late, Valid, Valid, Valid, Valid, Late,
-    ];
+    let expected = [Valid, Valid, Valid, Valid, Late, Valid, Valid, Valid, Valid, Late];
     assert_eq!(outcomes(&mut receiver, XPN, &pns), expected);
 }
 
@@ -221,12 +210,8 @@ fn a_receiver_that_restarts_must_be_told_the_lowest_pn() {
 #[test]
 fn raising_lowest_pn_moves_recovery_and_lateness() {
     let mut receiver = link(XPN, 1).receiver(with_window(100));
-    receiver
-        .raise_receive_lowest_pn(SENDER, an(0), 5 * EPOCH)
-        .expect("in range");
-    receiver
-        .raise_receive_lowest_pn(SENDER, an(0), 4 * EPOCH)
-        .expect("lower: no effect");
+    receiver.raise_receive_lowest_pn(SENDER, an(0), 5 * EPOCH).expect("in range");
+    receiver.raise_receive_lowest_pn(SENDER, an(0), 4 * EPOCH).expect("lower: no effect");
     let pns = [5 * EPOCH + 3, 5 * EPOCH, 5 * EPOCH + 1];
     assert_eq!(outcomes(&mut receiver, XPN, &pns), [Valid; 3]);
     let sa = receiver.receive_sa(SENDER, an(0)).expect("the SA");
@@ -239,17 +224,9 @@ fn the_window_is_as_wide_as_it_says() {
     for suite in CipherSuite::ALL {
         let pns = [0x02, 0x4b, 0x32, 0x03];
         let mut none = link(suite, 1).receiver(with_window(0));
-        assert_eq!(
-            outcomes(&mut none, suite, &pns),
-            [Valid, Valid, Late, Late],
-            "{suite}"
-        );
+        assert_eq!(outcomes(&mut none, suite, &pns), [Valid, Valid, Late, Late], "{suite}");
         let mut some = link(suite, 1).receiver(with_window(0x20));
-        assert_eq!(
-            outcomes(&mut some, suite, &pns),
-            [Valid, Valid, Valid, Late],
-            "{suite}"
-        );
+        assert_eq!(outcomes(&mut some, suite, &pns), [Valid, Valid, Valid, Late], "{suite}");
         for window in [1, 2, 100, MAX_XPN_REPLAY_WINDOW] {
             let top = u64::from(window) + 1000;
             let lowest = top + 1 - u64::from(window);
@@ -259,10 +236,7 @@ fn the_window_is_as_wide_as_it_says() {
         }
     }
     let mut widest = link(PLAIN, 1).receiver(with_window(u32::MAX));
-    assert_eq!(
-        outcomes(&mut widest, PLAIN, &[LAST_32, 1, 2]),
-        [Valid, Valid, Valid]
-    );
+    assert_eq!(outcomes(&mut widest, PLAIN, &[LAST_32, 1, 2]), [Valid, Valid, Valid]);
 }
 
 #[test]
@@ -287,10 +261,7 @@ fn a_pn_field_of_zero_is_legal_with_xpn_only() {
     // An XPN key beside it does not make it legal for the SA that has none.
     receiver.install_key(&data_key(XPN, 2)).expect("key");
     assert_eq!(outcome(&mut receiver, &zero), bad);
-    assert_eq!(
-        receiver.counters(),
-        counters(|c| c.verification.in_pkts_bad_tag = 2)
-    );
+    assert_eq!(receiver.counters(), counters(|c| c.verification.in_pkts_bad_tag = 2));
 
     let mut receiver = link(XPN, EPOCH - 1).receiver(with_window(0));
     assert_eq!(outcomes(&mut receiver, XPN, &[EPOCH]), [Valid]);
@@ -326,12 +297,7 @@ fn a_batch_over_the_epoch_boundary_equals_single_frames() {
             pns.swap(5, 8);
             // Far ahead, far behind, and such whose upper half is anybody's guess.
             pns.extend([start + HALF, start + 3, start + 20, start + EPOCH]);
-            pns.extend([
-                start + HALF + 1,
-                start + EPOCH + 2,
-                start + 21,
-                start + 2 * HALF,
-            ]);
+            pns.extend([start + HALF + 1, start + EPOCH + 2, start + 21, start + 2 * HALF]);
             let mut single = link(XPN, start).receiver(with_window(window));
             let mut batch = link(XPN, start).receiver(with_window(window));
             let one_by_one = outcomes(&mut single, XPN, &pns);
@@ -340,10 +306,7 @@ fn a_batch_over_the_epoch_boundary_equals_single_frames() {
             batch.validate_batch(wires, |verdict| together.push(verdict.outcome()));
             assert_eq!(one_by_one, together, "{start:x} {window}");
             assert_eq!(single.counters(), batch.counters());
-            assert_eq!(
-                single.receive_sa(SENDER, an(0)),
-                batch.receive_sa(SENDER, an(0))
-            );
+            assert_eq!(single.receive_sa(SENDER, an(0)), batch.receive_sa(SENDER, an(0)));
             assert!(together.iter().filter(|o| **o == Valid).count() > 12);
         }
     }

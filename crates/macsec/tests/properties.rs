@@ -14,18 +14,11 @@ use proptest::{prelude::*, sample::select};
 /// Every suite with every mode that it has.
 fn suites_and_modes() -> Vec<(CipherSuite, Confidentiality)> {
     let modes = |suite: CipherSuite| match suite.is_xpn() {
-        false => vec![
-            common::INTEGRITY,
-            common::ENCRYPT,
-            common::ENCRYPT_30,
-            common::ENCRYPT_50,
-        ],
+        false => vec![common::INTEGRITY, common::ENCRYPT, common::ENCRYPT_30, common::ENCRYPT_50],
         true => vec![common::INTEGRITY, common::ENCRYPT],
     };
     let suites = CipherSuite::ALL.into_iter();
-    suites
-        .flat_map(|suite| modes(suite).into_iter().map(move |mode| (suite, mode)))
-        .collect()
+    suites.flat_map(|suite| modes(suite).into_iter().map(move |mode| (suite, mode))).collect()
 }
 
 /// Every way to name the SC, with an SCI that suits it.
@@ -36,10 +29,7 @@ fn codings() -> [(Sci, Config); 5] {
         (SENDER, config(|c| c.always_include_sci = true)),
         (SENDER, config(|c| c.use_es = true)),
         (SENDER, config(|c| c.use_scb = true)),
-        (
-            broadcaster,
-            config(|c| (c.use_es, c.use_scb) = (true, true)),
-        ),
+        (broadcaster, config(|c| (c.use_es, c.use_scb) = (true, true))),
     ]
 }
 
@@ -139,14 +129,7 @@ fn any_arrival() -> impl Strategy<Value = Arrival> {
     let damage = proptest::option::weighted(0.15, any::<prop::sample::Index>());
     let untagged = prop::bool::weighted(0.1);
     (0..3_usize, tci, pn, 1..120_usize, damage, untagged).prop_map(
-        |(peer, tci, pn, len, damage, untagged)| Arrival {
-            peer,
-            tci,
-            pn,
-            len,
-            damage,
-            untagged,
-        },
+        |(peer, tci, pn, len, damage, untagged)| Arrival { peer, tci, pn, len, damage, untagged },
     )
 }
 
@@ -177,8 +160,7 @@ impl Arrival {
 fn mixed_receiver(suite: CipherSuite, first_pn: u64, config: Config) -> VecSecY {
     let mut secy = bare_secy(Portable, common::RECEIVER, config);
     for key in [1, 2] {
-        secy.install_key(&common::data_key(suite, key))
-            .expect("room");
+        secy.install_key(&common::data_key(suite, key)).expect("room");
     }
     for (number, sci) in (1..).zip(&PEERS[..2]) {
         secy.create_receive_sc(*sci).expect("room");
@@ -187,9 +169,7 @@ fn mixed_receiver(suite: CipherSuite, first_pn: u64, config: Config) -> VecSecY 
                 an: an(key - 1),
                 ki: common::ki(key),
                 ssci: common::ssci(suite, number),
-                ..Link::new(suite, common::ENCRYPT)
-                    .at_pn(first_pn)
-                    .receive_sa()
+                ..Link::new(suite, common::ENCRYPT).at_pn(first_pn).receive_sa()
             };
             secy.install_receive_sa(*sci, &sa).expect("fits");
             secy.enable_receive_sa(*sci, an(key - 1)).expect("there");

@@ -78,11 +78,8 @@ late,overrun              | any  | on     | any    | disc Late              | di
 untagged,overrun          | any  | any    | any    | del  Untagged          | del  Untagged          | disc NoTag
 ";
 
-const MODES: [ValidateFrames; 3] = [
-    ValidateFrames::Disabled,
-    ValidateFrames::Check,
-    ValidateFrames::Strict,
-];
+const MODES: [ValidateFrames; 3] =
+    [ValidateFrames::Disabled, ValidateFrames::Check, ValidateFrames::Strict];
 
 /// One cell of the table, under one setting.
 #[derive(Debug)]
@@ -121,13 +118,11 @@ fn cases() -> Vec<Case> {
             "any" => &["-", "c", "d", "cd"][..],
             one => &[one],
         };
-        for (&encrypted, &replay_protect) in encryptions
-            .iter()
-            .flat_map(|e| protects.iter().map(move |p| (e, p)))
+        for (&encrypted, &replay_protect) in
+            encryptions.iter().flat_map(|e| protects.iter().map(move |p| (e, p)))
         {
-            for (compat, (mode, expected)) in compats
-                .iter()
-                .flat_map(|c| MODES.iter().zip(expected).map(move |m| (c, m)))
+            for (compat, (mode, expected)) in
+                compats.iter().flat_map(|c| MODES.iter().zip(expected).map(move |m| (c, m)))
             {
                 cases.push(Case {
                     frame: (*frame).to_owned(),
@@ -316,11 +311,7 @@ impl Case {
         assert_eq!(moved.discarded_in(), u64::from(delivered.is_none()));
 
         // Only a frame that was found valid may move the packet numbers.
-        let next = if self.expected.contains("Ok") {
-            LOWEST + 1
-        } else {
-            LOWEST
-        };
+        let next = if self.expected.contains("Ok") { LOWEST + 1 } else { LOWEST };
         let sa = secy.receive_sa(SENDER, an(0)).expect("the SA");
         assert_eq!((sa.next_pn, sa.lowest_pn), (next, next), "{self:?}");
     }
@@ -379,10 +370,7 @@ fn every_cell_of_the_outcome_table_holds() {
 #[test]
 fn null_mode_delivers_every_frame_as_it_came_and_counts_none() {
     for case in cases() {
-        let null = Case {
-            mode: ValidateFrames::Null,
-            ..case
-        };
+        let null = Case { mode: ValidateFrames::Null, ..case };
         let (wire, _) = null.octets();
         let mut secy = null.receiver();
         let verdict = secy.validate(wire.clone());
@@ -430,11 +418,8 @@ fn a_duplicate_inside_the_window_is_discarded_only_if_asked_for() {
         let wire = RawFrame::new(link.suite, true, 5, &user_data(DATA)).build();
         assert_eq!(common::outcome(&mut secy, &wire), ReceiveOutcome::Ok);
         let (second, delivered) = common::validate(&mut secy, &wire);
-        let (expected, ok, duplicate) = if detect {
-            (ReceiveOutcome::Duplicate, 1, 1)
-        } else {
-            (ReceiveOutcome::Ok, 2, 0)
-        };
+        let (expected, ok, duplicate) =
+            if detect { (ReceiveOutcome::Duplicate, 1, 1) } else { (ReceiveOutcome::Ok, 2, 0) };
         assert_eq!((second, delivered.is_none()), (expected, detect));
         let counted = counters(|c| {
             c.receive_scs.in_pkts_ok = ok;

@@ -23,8 +23,7 @@ fn link() -> Link {
 fn sender(sci: Sci, peers: u8, config: Config) -> VecSecY {
     let mut secy = link().sender_on(Portable, sci, config);
     for peer in 0..peers {
-        secy.create_receive_sc(Sci::new(MacAddress([4; 6]), peer.into()))
-            .expect("room");
+        secy.create_receive_sc(Sci::new(MacAddress([4; 6]), peer.into())).expect("room");
     }
     secy
 }
@@ -46,11 +45,7 @@ fn the_tag_names_the_sc_as_the_controls_and_the_number_of_peers_say() {
             (
                 plain,
                 SENDER,
-                if peers > 1 {
-                    TagSci::Explicit(SENDER)
-                } else {
-                    TagSci::PointToPoint
-                },
+                if peers > 1 { TagSci::Explicit(SENDER) } else { TagSci::PointToPoint },
             ),
             (always, SENDER, TagSci::Explicit(SENDER)),
             (es, SENDER, TagSci::EndStation),
@@ -69,11 +64,8 @@ fn the_tag_names_the_sc_as_the_controls_and_the_number_of_peers_say() {
                 TagSci::PointToPoint => 0x0c,
             };
             assert_eq!(wire[14], tci, "{what}");
-            let raw = RawFrame {
-                tci_an: tci,
-                sci,
-                ..RawFrame::new(SUITE, true, 1, &user_data(60))
-            };
+            let raw =
+                RawFrame { tci_an: tci, sci, ..RawFrame::new(SUITE, true, 1, &user_data(60)) };
             assert_eq!(wire, raw.build(), "{what}");
             let explicit = matches!(expected, TagSci::Explicit(_));
             assert_eq!(secy.including_sci(), explicit, "{what}");
@@ -98,19 +90,10 @@ fn the_tag_changes_with_the_number_of_peers() {
 /// What a receiver with 0, 1 or 2 receive SCs makes of each form.
 #[test]
 fn frames_without_sci_are_for_a_lone_sc_only() {
-    let forms = [
-        (0x2c, SENDER),
-        (0x4c, SENDER),
-        (0x5c, BROADCASTER),
-        (0x1c, SENDER),
-        (0x0c, SENDER),
-    ];
+    let forms =
+        [(0x2c, SENDER), (0x4c, SENDER), (0x5c, BROADCASTER), (0x1c, SENDER), (0x0c, SENDER)];
     for (tci_an, sci) in forms {
-        let raw = RawFrame {
-            tci_an,
-            sci,
-            ..RawFrame::new(SUITE, true, 1, &user_data(60))
-        };
+        let raw = RawFrame { tci_an, sci, ..RawFrame::new(SUITE, true, 1, &user_data(60)) };
         let (wire, names_itself) = (raw.build(), !matches!(tci_an, 0x1c | 0x0c));
         // None.
         let mut none = bare_secy(Portable, common::RECEIVER, Config::default());
@@ -127,11 +110,7 @@ fn frames_without_sci_are_for_a_lone_sc_only() {
         // Two.
         let mut two = link().receiver_on(Portable, sci, Config::default());
         two.create_receive_sc(STRANGER).expect("room");
-        let expected = if names_itself {
-            ReceiveOutcome::Ok
-        } else {
-            UNKNOWN
-        };
+        let expected = if names_itself { ReceiveOutcome::Ok } else { UNKNOWN };
         assert_eq!(outcome(&mut two, &wire), expected, "{tci_an:x}");
         // Down to one again.
         two.delete_receive_sc(STRANGER).expect("it is there");
@@ -145,17 +124,9 @@ fn an_end_stations_sci_is_its_source_address_with_port_one() {
     for (tci_an, port) in [(0x4c, 1), (0x5c, 0)] {
         for other in [0, 1, 2, 0x100, 0xffff] {
             let sci = Sci::new(SENDER.mac(), other);
-            let raw = RawFrame {
-                tci_an,
-                sci,
-                ..RawFrame::new(SUITE, true, 1, &user_data(60))
-            };
+            let raw = RawFrame { tci_an, sci, ..RawFrame::new(SUITE, true, 1, &user_data(60)) };
             let mut receiver = link().receiver_on(Portable, sci, Config::default());
-            let expected = if other == port {
-                ReceiveOutcome::Ok
-            } else {
-                UNKNOWN
-            };
+            let expected = if other == port { ReceiveOutcome::Ok } else { UNKNOWN };
             let received = outcome(&mut receiver, &raw.build());
             assert_eq!(received, expected, "{tci_an:x} port {other}");
         }
@@ -164,10 +135,7 @@ fn an_end_stations_sci_is_its_source_address_with_port_one() {
 
 #[test]
 fn an_explicit_sci_need_not_match_the_source_address() {
-    let raw = RawFrame {
-        source: STRANGER.mac(),
-        ..RawFrame::new(SUITE, true, 1, &user_data(60))
-    };
+    let raw = RawFrame { source: STRANGER.mac(), ..RawFrame::new(SUITE, true, 1, &user_data(60)) };
     let mut receiver = link().receiver(Config::default());
     let received = validate(&mut receiver, &raw.build());
     assert_eq!(received, (ReceiveOutcome::Ok, Some(raw.plain())));
@@ -177,11 +145,8 @@ fn an_explicit_sci_need_not_match_the_source_address() {
 #[test]
 fn unencrypted_frames_of_unknown_scs_are_delivered_stripped_unless_strict() {
     for tci_an in [0x20, 0x40, 0x50, 0x10, 0x00] {
-        let raw = RawFrame {
-            tci_an,
-            sci: STRANGER,
-            ..RawFrame::new(SUITE, false, 1, &user_data(60))
-        };
+        let raw =
+            RawFrame { tci_an, sci: STRANGER, ..RawFrame::new(SUITE, false, 1, &user_data(60)) };
         for mode in [ValidateFrames::Disabled, ValidateFrames::Check] {
             let config = config(|c| c.validate_frames = mode);
             let mut none = bare_secy(Portable, common::RECEIVER, config);
@@ -228,21 +193,9 @@ fn controls_that_contradict_each_other_are_refused_at_birth_and_later() {
             Err(ConfigError::SciTwice),
         ),
         (config(|c| c.use_es = true), SENDER, Ok(())),
-        (
-            config(|c| c.use_es = true),
-            BROADCASTER,
-            Err(ConfigError::EsPort),
-        ),
-        (
-            config(|c| (c.use_es, c.use_scb) = (true, true)),
-            SENDER,
-            Err(ConfigError::EsPort),
-        ),
-        (
-            config(|c| (c.use_es, c.use_scb) = (true, true)),
-            BROADCASTER,
-            Ok(()),
-        ),
+        (config(|c| c.use_es = true), BROADCASTER, Err(ConfigError::EsPort)),
+        (config(|c| (c.use_es, c.use_scb) = (true, true)), SENDER, Err(ConfigError::EsPort)),
+        (config(|c| (c.use_es, c.use_scb) = (true, true)), BROADCASTER, Ok(())),
         (config(|c| c.use_scb = true), SENDER, Ok(())),
         (config(|c| c.use_scb = true), BROADCASTER, Ok(())),
         (config(|c| c.always_include_sci = true), BROADCASTER, Ok(())),
@@ -256,11 +209,7 @@ fn controls_that_contradict_each_other_are_refused_at_birth_and_later() {
             SENDER,
             Err(ConfigError::DuplicateWindow),
         ),
-        (
-            config(|c| (c.detect_duplicates, c.replay_window) = (true, 1024)),
-            SENDER,
-            Ok(()),
-        ),
+        (config(|c| (c.detect_duplicates, c.replay_window) = (true, 1024)), SENDER, Ok(())),
     ];
     for (config, sci, expected) in cases {
         let keys: [KeySlot<<Portable as macsec::Backend>::Key>; 0] = [];
@@ -269,11 +218,7 @@ fn controls_that_contradict_each_other_are_refused_at_birth_and_later() {
         assert_eq!(born, expected, "{sci} {config:?}");
         let mut secy = bare_secy(Portable, sci, Config::default());
         assert_eq!(secy.set_config(config), expected, "{sci} {config:?}");
-        let now = if expected.is_ok() {
-            config
-        } else {
-            Config::default()
-        };
+        let now = if expected.is_ok() { config } else { Config::default() };
         assert_eq!(*secy.config(), now, "all or nothing");
     }
 }

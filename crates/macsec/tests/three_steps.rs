@@ -59,9 +59,7 @@ fn seal_in_parallel(link: Link) -> Vec<Vec<u8>> {
             let block = all.split_first(PER_BATCH as u32);
             let first = index * PER_BATCH;
             let frames = (first..first + PER_BATCH).map(|n| with_room(&numbered(n)));
-            to_workers
-                .send((index, block, frames.collect()))
-                .expect("they listen");
+            to_workers.send((index, block, frames.collect())).expect("they listen");
         }
         drop(to_workers);
         assert!(all.is_empty());
@@ -247,8 +245,7 @@ fn an_sa_that_goes_between_the_steps_takes_its_frames_along() {
         |secy| {
             secy.delete_receive_sa(SENDER, an(0), ki(1)).expect("SA");
             let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT);
-            secy.install_receive_sa(SENDER, &link.receive_sa())
-                .expect("nothing was received");
+            secy.install_receive_sa(SENDER, &link.receive_sa()).expect("nothing was received");
             secy.enable_receive_sa(SENDER, an(0)).expect("SA");
         },
     ];
@@ -270,8 +267,7 @@ fn the_wrong_key_opens_nothing() {
     let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT);
     let wire = protect(&mut link.sender(config(|_| {})), &user_frame(100));
     let mut secy = link.receiver(config(|_| {}));
-    secy.install_key(&common::data_key(link.suite, 2))
-        .expect("room");
+    secy.install_key(&common::data_key(link.suite, 2)).expect("room");
     let admitted = secy.admit(parsed(&wire));
     let other = common::sak_octets(link.suite, 2);
     let other = macsec_gcm::KeyBytes::from_slice(&other).expect("16");
@@ -312,9 +308,7 @@ fn frames_in_clear_pass_only_if_protect_frames_is_off() {
     let frames = (0..40).map(|_| with_room(&frame));
     secy.protect_batch(frames, |sent| batch.push(sent.map(|s| s.octets().to_vec())));
     assert_eq!(batch.len(), 40);
-    let all = batch
-        .iter()
-        .all(|sent| sent.as_ref().is_ok_and(|s| *s == frame));
+    let all = batch.iter().all(|sent| sent.as_ref().is_ok_and(|s| *s == frame));
     assert!(all);
     let counted = counters(|c| c.generation.out_pkts_untagged = 41);
     assert_eq!(secy.counters(), counted);
@@ -331,11 +325,7 @@ fn frames_admitted_together_open_in_a_batch_as_they_do_alone() {
     let mut sender = link.sender(settings);
     let arrivals: Vec<_> = (0..3 * macsec::BATCH + 5)
         .map(|number| {
-            let tag: &[u8] = if number % 4 == 0 {
-                &[0x81, 0, 0, 1]
-            } else {
-                &[]
-            };
+            let tag: &[u8] = if number % 4 == 0 { &[0x81, 0, 0, 1] } else { &[] };
             let inside = [tag, &user_data(1 + number * 7)].concat();
             let mut wire = protect(&mut sender, &common::frame_of(SENDER.mac(), &inside));
             match number % 5 {
@@ -354,10 +344,7 @@ fn frames_admitted_together_open_in_a_batch_as_they_do_alone() {
     let opened: Vec<_> = arrivals.iter().map(|w| alone.open(parsed(w))).collect();
     let expected: Vec<_> = opened.into_iter().map(|o| alone.commit(o)).collect();
     let admitted: Vec<_> = arrivals.iter().map(|w| together.admit(parsed(w))).collect();
-    let key = together
-        .key_of(&admitted[0])
-        .expect("the first is good")
-        .clone();
+    let key = together.key_of(&admitted[0]).expect("the first is good").clone();
     let mut opened = Vec::new();
     Admitted::open_batch(&key, admitted, |frame| opened.push(frame));
     let received: Vec<_> = opened.into_iter().map(|o| together.commit(o)).collect();
@@ -366,12 +353,9 @@ fn frames_admitted_together_open_in_a_batch_as_they_do_alone() {
         assert_eq!(received.outcome(), expected.outcome());
         assert_eq!(received.delivered(), expected.delivered());
     }
-    for outcome in [
-        ReceiveOutcome::Ok,
-        ReceiveOutcome::NotValid,
-        ReceiveOutcome::NoTag,
-        ReceiveOutcome::Late,
-    ] {
+    for outcome in
+        [ReceiveOutcome::Ok, ReceiveOutcome::NotValid, ReceiveOutcome::NoTag, ReceiveOutcome::Late]
+    {
         assert!(received.iter().any(|v| v.outcome() == outcome), "{outcome}");
     }
     assert_eq!(together.counters(), alone.counters());
@@ -384,46 +368,23 @@ fn controls_that_become_stricter_hold_for_frames_in_flight() {
     let link = Link::new(CipherSuite::GcmAes128, common::INTEGRITY);
     let with_sci = config(|c| c.always_include_sci = true);
     let tagged = protect(&mut link.sender(with_sci), &user_frame(100));
-    let foreign = protect(
-        &mut link.sender_on(Portable, STRANGER, with_sci),
-        &user_frame(100),
-    );
+    let foreign = protect(&mut link.sender_on(Portable, STRANGER, with_sci), &user_frame(100));
     let untagged = user_frame(100);
     let unknown = MissingSa::UnknownSci;
     for (mode, wire, before, after) in [
         (Null, &tagged, ReceiveOutcome::Null, ReceiveOutcome::NoTag),
-        (
-            Disabled,
-            &untagged,
-            ReceiveOutcome::Untagged,
-            ReceiveOutcome::NoTag,
-        ),
-        (
-            Disabled,
-            &tagged,
-            ReceiveOutcome::Unchecked,
-            ReceiveOutcome::NotValid,
-        ),
-        (
-            Disabled,
-            &foreign,
-            ReceiveOutcome::NoSa(unknown),
-            ReceiveOutcome::NoSaError(unknown),
-        ),
+        (Disabled, &untagged, ReceiveOutcome::Untagged, ReceiveOutcome::NoTag),
+        (Disabled, &tagged, ReceiveOutcome::Unchecked, ReceiveOutcome::NotValid),
+        (Disabled, &foreign, ReceiveOutcome::NoSa(unknown), ReceiveOutcome::NoSaError(unknown)),
     ] {
         let mut secy = link.receiver(config(|c| c.validate_frames = mode));
         assert_eq!(common::outcome(&mut secy, wire), before);
         let counted = secy.counters();
         let opened = secy.open(parsed(wire));
-        secy.set_config(config(|c| c.validate_frames = Strict))
-            .expect("they agree");
+        secy.set_config(config(|c| c.validate_frames = Strict)).expect("they agree");
         let verdict = secy.commit(opened);
         assert_eq!(verdict.outcome(), after, "{before}");
         assert_eq!(verdict.delivered(), None, "{before}");
-        assert_eq!(
-            secy.counters().frames_in(),
-            counted.frames_in() + 1,
-            "{before}"
-        );
+        assert_eq!(secy.counters().frames_in(), counted.frames_in() + 1, "{before}");
     }
 }

@@ -10,12 +10,8 @@ use macsec::{
 const ALL: [ClearVlanTags; 3] = [ClearVlanTags::None, ClearVlanTags::One, ClearVlanTags::Two];
 const OUTER: [u8; 4] = [0x88, 0xa8, 0x20, 0x05];
 const INNER: [u8; 4] = [0x81, 0x00, 0x00, 0x64];
-const MODES: [Confidentiality; 4] = [
-    common::INTEGRITY,
-    common::ENCRYPT,
-    common::ENCRYPT_30,
-    common::ENCRYPT_50,
-];
+const MODES: [Confidentiality; 4] =
+    [common::INTEGRITY, common::ENCRYPT, common::ENCRYPT_30, common::ENCRYPT_50];
 
 fn in_clear(clear: ClearVlanTags) -> Config {
     config(|config| {
@@ -125,11 +121,7 @@ fn a_tag_with_nothing_behind_it_is_user_data() {
             let (mut sender, mut receiver) = pair(confidentiality, clear);
             let frame = common::frame_of(SENDER.mac(), &inside);
             let wire = protect(&mut sender, &frame);
-            assert_eq!(
-                wire[12 + shown..12 + shown + 2],
-                [0x88, 0xe5],
-                "{inside:x?}"
-            );
+            assert_eq!(wire[12 + shown..12 + shown + 2], [0x88, 0xe5], "{inside:x?}");
             let received = validate(&mut receiver, &wire);
             assert_eq!(received, (ReceiveOutcome::Ok, Some(frame)), "{inside:x?}");
         }
@@ -212,10 +204,7 @@ fn the_source_address_before_the_tags_makes_an_end_stations_sci() {
     let (_, mut receiver) = pair(common::ENCRYPT, ClearVlanTags::Two);
     let received = validate(&mut receiver, &wire);
     assert_eq!(received, (ReceiveOutcome::Ok, Some(raw.plain())));
-    let foreign = RawFrame {
-        source: common::STRANGER.mac(),
-        ..raw
-    };
+    let foreign = RawFrame { source: common::STRANGER.mac(), ..raw };
     let unknown = ReceiveOutcome::NoSaError(MissingSa::UnknownSci);
     assert_eq!(outcome(&mut receiver, &foreign.build()), unknown);
 }

@@ -79,11 +79,7 @@ pub fn run(options: &Options) -> ExitCode {
     } else {
         report.print();
     }
-    if report.passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_FAILED)
-    }
+    if report.passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
 }
 
 /// Root has what it takes. Anyone else may be root of a user namespace, if the system lets them.
@@ -97,10 +93,7 @@ fn get_privileges() -> Result<(), NamespaceError> {
 /// Lets the clouds talk and the attacker strike, and gathers what everyone saw.
 fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
     // First, so that nothing is sent that they do not see.
-    let taps = [
-        WireTap::open(topology, End::A)?,
-        WireTap::open(topology, End::B)?,
-    ];
+    let taps = [WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?];
     let mut gateways = start_gateways(options, topology)?;
     for end in End::BOTH {
         topology.configure_tap(end).map_err(io::Error::other)?;
@@ -123,10 +116,8 @@ fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
         });
         let gateways = settle(&mut gateways);
         shared.stop.store(true, Ordering::Relaxed);
-        let [tap_a, tap_b] = taps.map(|tap| {
-            tap.join()
-                .map_err(|_| io::Error::other("a tap on the wire panicked"))?
-        });
+        let [tap_a, tap_b] = taps
+            .map(|tap| tap.join().map_err(|_| io::Error::other("a tap on the wire panicked"))?);
         let (seconds, traffic) = result?;
         Ok(Observed {
             cipher_suite: options.cipher_suite.name().to_owned(),
@@ -142,10 +133,7 @@ fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
 /// Starts both gateways with one fresh key, which nobody but they has afterwards.
 fn start_gateways(options: &Options, topology: &Topology) -> io::Result<[Worker; 2]> {
     let key = DemoKey::new(options.cipher_suite).map_err(io::Error::other)?;
-    Ok([
-        Worker::start(End::A, topology, &key)?,
-        Worker::start(End::B, topology, &key)?,
-    ])
+    Ok([Worker::start(End::A, topology, &key)?, Worker::start(End::B, topology, &key)?])
 }
 
 /// Runs the traffic for as long as the options say, and calls `on_tick` meanwhile: every second, and
@@ -179,9 +167,8 @@ fn talk(
         }
         let seconds = start.elapsed();
         control.stop.store(true, Ordering::Relaxed);
-        let traffic = traffic
-            .join()
-            .map_err(|_| io::Error::other("the traffic thread panicked"))?;
+        let traffic =
+            traffic.join().map_err(|_| io::Error::other("the traffic thread panicked"))?;
         result.and(traffic).map(|traffic| (seconds, traffic))
     })
 }
@@ -216,10 +203,7 @@ fn print_picture(options: &Options) {
     let [a, b] = End::BOTH.map(End::address);
     println!();
     println!("   cloud A         edge A                      edge B         cloud B");
-    println!(
-        "  {a} -- TAP -- gw ==== {:^16} ==== gw -- TAP -- {b}",
-        options.cipher_suite
-    );
+    println!("  {a} -- TAP -- gw ==== {:^16} ==== gw -- TAP -- {b}", options.cipher_suite);
     println!("                                  ^ attacker");
     println!();
 }

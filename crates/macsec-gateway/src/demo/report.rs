@@ -69,14 +69,7 @@ impl Report {
     /// Adds up what was observed and judges it.
     #[must_use]
     pub fn new(observed: Observed) -> Self {
-        let Observed {
-            cipher_suite,
-            seconds,
-            attacks,
-            wire,
-            traffic,
-            gateways,
-        } = observed;
+        let Observed { cipher_suite, seconds, attacks, wire, traffic, gateways } = observed;
         let b = &gateways[End::B as usize];
         let sum = |value: fn(&Status) -> u64| gateways.iter().map(value).sum::<u64>();
         let frames_sent = sum(|status| status.sealed);
@@ -110,12 +103,7 @@ impl Report {
     }
 
     fn find_failures(&self) -> Vec<String> {
-        let Self {
-            attacks,
-            wire,
-            traffic,
-            ..
-        } = self;
+        let Self { attacks, wire, traffic, .. } = self;
         let mut failures = Vec::new();
         let mut must = |holds: bool, failure: String| {
             if !holds {
@@ -131,10 +119,7 @@ impl Report {
         for (direction, from, to) in [("A to B", a, b), ("B to A", b, a)] {
             must(
                 from.sealed == to.delivered,
-                format!(
-                    "{direction}: {} frames sent, {} delivered",
-                    from.sealed, to.delivered
-                ),
+                format!("{direction}: {} frames sent, {} delivered", from.sealed, to.delivered),
             );
         }
         must(
@@ -144,53 +129,29 @@ impl Report {
                 wire.protected, self.frames_sent
             ),
         );
-        must(
-            wire.plaintext == 0,
-            format!("{} frames in clear on the wire", wire.plaintext),
-        );
-        must(
-            wire.missed == 0,
-            format!("the tap on the wire missed {} frames", wire.missed),
-        );
+        must(wire.plaintext == 0, format!("{} frames in clear on the wire", wire.plaintext));
+        must(wire.missed == 0, format!("the tap on the wire missed {} frames", wire.missed));
         for (attack, made, dropped) in [
             ("tampered", attacks.tampered, self.tampered_dropped),
             ("replayed", attacks.replayed, self.replayed_dropped),
             ("injected", attacks.injected, self.injected_dropped),
         ] {
             must(made > 0, format!("no frame was {attack}"));
-            must(
-                made == dropped,
-                format!("{made} frames {attack}, {dropped} dropped as such"),
-            );
+            must(made == dropped, format!("{made} frames {attack}, {dropped} dropped as such"));
         }
         let attacks_made = attacks.tampered + attacks.replayed + attacks.injected;
         must(
             wire.attacks == attacks_made,
-            format!(
-                "{attacks_made} attacks made, {} seen on the wire",
-                wire.attacks
-            ),
+            format!("{attacks_made} attacks made, {} seen on the wire", wire.attacks),
         );
-        for (direction, udp) in [
-            ("A to B", traffic.udp_a_to_b),
-            ("B to A", traffic.udp_b_to_a),
-        ] {
+        for (direction, udp) in [("A to B", traffic.udp_a_to_b), ("B to A", traffic.udp_b_to_a)] {
             must(udp.is_clean(), format!("UDP from {direction}: {udp:?}"));
         }
-        must(
-            traffic.tcp_a_to_b.octets > 0,
-            "TCP from A to B: nothing was sent".to_owned(),
-        );
-        must(
-            traffic.tcp_a_to_b.intact,
-            "TCP from A to B: the hashes differ".to_owned(),
-        );
+        must(traffic.tcp_a_to_b.octets > 0, "TCP from A to B: nothing was sent".to_owned());
+        must(traffic.tcp_a_to_b.intact, "TCP from A to B: the hashes differ".to_owned());
         for (gateway, status) in ["A", "B"].iter().zip(&self.gateways) {
             for (name, value) in &status.local {
-                must(
-                    *value == 0,
-                    format!("gateway {gateway} counted {name}: {value}"),
-                );
+                must(*value == 0, format!("gateway {gateway} counted {name}: {value}"));
             }
         }
         failures
@@ -198,86 +159,39 @@ impl Report {
 
     /// The summary for people.
     pub fn print(&self) {
-        let Self {
-            attacks,
-            wire,
-            traffic,
-            ..
-        } = self;
+        let Self { attacks, wire, traffic, .. } = self;
         let [a_to_b, b_to_a] = [traffic.udp_a_to_b, traffic.udp_b_to_a];
         println!();
-        println!(
-            "  {} ({} backend), {:.1} s",
-            self.cipher_suite, self.backend, self.seconds
-        );
+        println!("  {} ({} backend), {:.1} s", self.cipher_suite, self.backend, self.seconds);
         println!();
-        println!(
-            "  protected by both gateways   {:>9} frames",
-            self.frames_sent
-        );
-        println!(
-            "  validated and delivered      {:>9} frames",
-            self.frames_delivered
-        );
+        println!("  protected by both gateways   {:>9} frames", self.frames_sent);
+        println!("  validated and delivered      {:>9} frames", self.frames_delivered);
         println!("  lost                         {:>9}", self.frames_lost);
         println!();
-        println!(
-            "  on the wire: MACsec          {:>9} frames",
-            wire.protected
-        );
+        println!("  on the wire: MACsec          {:>9} frames", wire.protected);
         println!("               EAPOL           {:>9}", wire.eapol);
         println!("               in clear        {:>9}", wire.plaintext);
         println!();
         println!("  attacks on gateway B            made   dropped   counter");
         for (name, made, dropped, counter) in [
-            (
-                "tampered, PN raised",
-                attacks.tampered,
-                self.tampered_dropped,
-                "InPktsNotValid",
-            ),
-            (
-                "old frame replayed",
-                attacks.replayed,
-                self.replayed_dropped,
-                "InPktsLate",
-            ),
-            (
-                "plain frame injected",
-                attacks.injected,
-                self.injected_dropped,
-                "InPktsNoTag",
-            ),
+            ("tampered, PN raised", attacks.tampered, self.tampered_dropped, "InPktsNotValid"),
+            ("old frame replayed", attacks.replayed, self.replayed_dropped, "InPktsLate"),
+            ("plain frame injected", attacks.injected, self.injected_dropped, "InPktsNoTag"),
         ] {
             println!("    {name:<24} {made:>9} {dropped:>9}   {counter}");
         }
         println!();
-        println!(
-            "  UDP A to B  {:>6} of {} datagrams, in order",
-            a_to_b.received, a_to_b.sent
-        );
-        println!(
-            "  UDP B to A  {:>6} of {} datagrams, in order",
-            b_to_a.received, b_to_a.sent
-        );
+        println!("  UDP A to B  {:>6} of {} datagrams, in order", a_to_b.received, a_to_b.sent);
+        println!("  UDP B to A  {:>6} of {} datagrams, in order", b_to_a.received, b_to_a.sent);
         let tcp = &traffic.tcp_a_to_b;
-        let verdict = if tcp.intact {
-            "SHA-256 equal at both ends"
-        } else {
-            "SHA-256 DIFFERS"
-        };
-        println!(
-            "  TCP A to B  {:>6.1} MB, {verdict}",
-            tcp.octets as f64 / 1e6
-        );
+        let verdict = if tcp.intact { "SHA-256 equal at both ends" } else { "SHA-256 DIFFERS" };
+        println!("  TCP A to B  {:>6.1} MB, {verdict}", tcp.octets as f64 / 1e6);
         println!();
         if self.passed {
             println!("  PASSED: nothing in clear, nothing lost, every attack dropped and counted.");
         } else {
             println!("  FAILED:");
-            self.failures
-                .iter()
-                .for_each(|failure| println!("    - {failure}"));
+            self.failures.iter().for_each(|failure| println!("    - {failure}"));
         }
     }
 }
@@ -289,47 +203,21 @@ mod tests {
 
     /// A run in which all held.
     fn good() -> Observed {
-        let clean = UdpResult {
-            sent: 900,
-            received: 900,
-            ..UdpResult::default()
-        };
-        let tcp = TcpResult {
-            octets: 1,
-            sha256: String::new(),
-            intact: true,
-        };
-        let traffic = TrafficResult {
-            udp_a_to_b: clean,
-            udp_b_to_a: clean,
-            tcp_a_to_b: tcp,
-        };
-        let attacks = Attacks {
-            tampered: 3,
-            replayed: 2,
-            injected: 1,
-        };
+        let clean = UdpResult { sent: 900, received: 900, ..UdpResult::default() };
+        let tcp = TcpResult { octets: 1, sha256: String::new(), intact: true };
+        let traffic = TrafficResult { udp_a_to_b: clean, udp_b_to_a: clean, tcp_a_to_b: tcp };
+        let attacks = Attacks { tampered: 3, replayed: 2, injected: 1 };
         let counters = [("InPktsNotValid", 3), ("InPktsLate", 2), ("InPktsNoTag", 1)];
-        let status = Status {
-            sealed: 3000,
-            delivered: 3000,
-            ..Status::default()
-        };
+        let status = Status { sealed: 3000, delivered: 3000, ..Status::default() };
         let b = Status {
-            counters: counters
-                .map(|(name, value)| (name.to_owned(), value))
-                .into(),
+            counters: counters.map(|(name, value)| (name.to_owned(), value)).into(),
             ..status.clone()
         };
         Observed {
             cipher_suite: "gcm-aes-128".to_owned(),
             seconds: 5.0,
             attacks,
-            wire: WireCounts {
-                protected: 6003,
-                attacks: 6,
-                ..WireCounts::default()
-            },
+            wire: WireCounts { protected: 6003, attacks: 6, ..WireCounts::default() },
             traffic,
             gateways: [status, b],
         }
@@ -338,11 +226,7 @@ mod tests {
     #[test]
     fn a_good_run_passes() {
         let report = Report::new(good());
-        assert!(
-            report.passed && report.failures.is_empty(),
-            "{:?}",
-            report.failures
-        );
+        assert!(report.passed && report.failures.is_empty(), "{:?}", report.failures);
         assert_eq!((report.frames_sent, report.frames_lost), (6000, 0));
     }
 
@@ -368,9 +252,7 @@ mod tests {
             ("in clear on the wire", |o| o.wire.plaintext = 1),
             ("missed 1 frames", |o| o.wire.missed = 1),
             ("3 frames tampered, 2 dropped", |o| {
-                o.gateways[1]
-                    .counters
-                    .insert("InPktsNotValid".to_owned(), 2);
+                o.gateways[1].counters.insert("InPktsNotValid".to_owned(), 2);
             }),
             ("2 frames replayed, 0 dropped", |o| {
                 o.gateways[1].counters.remove("InPktsLate");
@@ -397,11 +279,7 @@ mod tests {
             spoil(&mut observed);
             let report = Report::new(observed);
             assert!(!report.passed, "{names}");
-            assert!(
-                report.failures.iter().any(|f| f.contains(names)),
-                "{:?}",
-                report.failures
-            );
+            assert!(report.failures.iter().any(|f| f.contains(names)), "{:?}", report.failures);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! hashed.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -52,13 +52,7 @@ impl UdpResult {
     /// Whether every datagram came once and in order, and no other.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let Self {
-            sent,
-            received,
-            reordered,
-            duplicated,
-            foreign,
-        } = *self;
+        let Self { sent, received, reordered, duplicated, foreign } = *self;
         sent == received && reordered + duplicated + foreign == 0
     }
 }
@@ -122,9 +116,8 @@ impl Traffic {
                 Ok(socket)
             })
         };
-        let listener = in_namespace(topology.cloud(End::B), || {
-            TcpListener::bind(at(End::B, TCP_PORT))
-        })?;
+        let listener =
+            in_namespace(topology.cloud(End::B), || TcpListener::bind(at(End::B, TCP_PORT)))?;
         let client = in_namespace(topology.cloud(End::A), || {
             TcpStream::connect_timeout(&at(End::B, TCP_PORT), CONNECT_TIMEOUT)
         })?;
@@ -133,11 +126,7 @@ impl Traffic {
             stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
             stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
         }
-        Ok(Self {
-            udp: [udp_socket(End::A)?, udp_socket(End::B)?],
-            client,
-            server,
-        })
+        Ok(Self { udp: [udp_socket(End::A)?, udp_socket(End::B)?], client, server })
     }
 
     /// Sends until told to stop, waits for what is under way, and says what came of it.
@@ -145,11 +134,7 @@ impl Traffic {
     /// # Errors
     /// Those of the sockets.
     pub fn run(self, control: &Control) -> io::Result<TrafficResult> {
-        let Self {
-            udp: [a, b],
-            client,
-            server,
-        } = self;
+        let Self { udp: [a, b], client, server } = self;
         // Not known until the sender has stopped.
         let sent_by_a = &AtomicU64::new(u64::MAX);
         let sent_by_b = &AtomicU64::new(u64::MAX);
@@ -181,9 +166,7 @@ fn in_namespace<T: Send>(
 }
 
 fn join<T>(handle: thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {
-    handle
-        .join()
-        .map_err(|_| io::Error::other("a traffic thread panicked"))?
+    handle.join().map_err(|_| io::Error::other("a traffic thread panicked"))?
 }
 
 /// The length of datagram `number`: from the shortest to what fills a frame, never two alike in a row.
@@ -221,8 +204,7 @@ fn send_until_stop(socket: &UdpSocket, control: &Control, number: &mut u64) -> i
 /// Receives until nothing more comes: what was sent, and what should not have come.
 fn receive_datagrams(socket: &UdpSocket, sent: &AtomicU64) -> io::Result<UdpResult> {
     let mut result = UdpResult::default();
-    let mut seen = HashSet::new();
-    let mut highest = None;
+    let mut sequence = Sequence::default();
     let mut buffer = [0; 2048];
     loop {
         let sending = sent.load(Ordering::Acquire) == u64::MAX;
@@ -232,18 +214,55 @@ fn receive_datagrams(socket: &UdpSocket, sent: &AtomicU64) -> io::Result<UdpResu
             Err(error) if is_timeout(&error) => break,
             Err(error) => return Err(error),
         };
-        match sequence_number(&buffer[..len]) {
-            None => result.foreign += 1,
-            Some(number) if !seen.insert(number) => result.duplicated += 1,
-            Some(number) => {
+        match sequence_number(&buffer[..len]).map(|number| sequence.note(number)) {
+            None | Some(Arrival::Impossible) => result.foreign += 1,
+            Some(Arrival::Again) => result.duplicated += 1,
+            Some(Arrival::InOrder) => result.received += 1,
+            Some(Arrival::Behind) => {
                 result.received += 1;
-                result.reordered += u64::from(highest > Some(number));
-                highest = highest.max(Some(number));
+                result.reordered += 1;
             }
         }
     }
     result.sent = sent.load(Ordering::Acquire);
     Ok(result)
+}
+
+/// Which sequence numbers have come. Remembers the gaps, not the numbers: a clean run of any length takes no memory.
+#[derive(Debug, Default)]
+struct Sequence {
+    /// One above the highest number that has come.
+    next: u64,
+    /// The numbers below that have not.
+    missing: BTreeSet<u64>,
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    InOrder,
+    /// After one with a higher number.
+    Behind,
+    Again,
+    /// So far ahead that no sender has got there.
+    Impossible,
+}
+
+impl Sequence {
+    /// The widest gap that a link which loses frames could leave: minutes of its traffic.
+    const WIDEST_GAP: u64 = 1 << 17;
+
+    fn note(&mut self, number: u64) -> Arrival {
+        if number < self.next {
+            return if self.missing.remove(&number) { Arrival::Behind } else { Arrival::Again };
+        }
+        if number - self.next + self.missing.len() as u64 > Self::WIDEST_GAP {
+            return Arrival::Impossible;
+        }
+        self.missing.extend(self.next..number);
+        self.next = number + 1;
+        Arrival::InOrder
+    }
 }
 
 fn sequence_number(datagram: &[u8]) -> Option<u64> {
@@ -253,10 +272,7 @@ fn sequence_number(datagram: &[u8]) -> Option<u64> {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Sends a stream that looks random until told to stop, then reads the other end's hash of it.
@@ -275,11 +291,7 @@ fn send_stream(mut stream: TcpStream, control: &Control) -> io::Result<TcpResult
     let ours = hash.finalize();
     let mut theirs = [0; 32];
     stream.read_exact(&mut theirs)?;
-    Ok(TcpResult {
-        octets,
-        sha256: hex::encode(ours),
-        intact: ours[..] == theirs,
-    })
+    Ok(TcpResult { octets, sha256: hex::encode(ours), intact: ours[..] == theirs })
 }
 
 /// Reads to the end of the stream and answers with the hash of it.
@@ -299,9 +311,28 @@ fn hash_stream(mut stream: TcpStream) -> io::Result<()> {
 fn fill(buffer: &mut [u8], offset: u64) {
     let mut state = offset.wrapping_add(0x9e37_79b9_7f4a_7c15);
     for chunk in buffer.chunks_mut(8) {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         chunk.copy_from_slice(&state.to_be_bytes()[..chunk.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_are_told_apart() {
+        let mut sequence = Sequence::default();
+        let arrivals = [0, 1, 4, 2, 4, 2, 1, 5, 3, u64::MAX, 6].map(|number| sequence.note(number));
+        use Arrival::{Again, Behind, Impossible, InOrder};
+        assert_eq!(
+            arrivals,
+            [
+                InOrder, InOrder, InOrder, Behind, Again, Again, Again, InOrder, Behind,
+                Impossible, InOrder
+            ]
+        );
+        assert!(sequence.missing.is_empty());
     }
 }

@@ -105,13 +105,10 @@ impl WireTap {
         let mut counts = WireCounts::default();
         loop {
             let stop = shared.stop.load(Ordering::Relaxed);
-            self.ring
-                .wait(Some(TAP_TIMEOUT))
-                .map_err(io::Error::other)?;
+            self.ring.wait(Some(TAP_TIMEOUT)).map_err(io::Error::other)?;
             let to_b = self.end == End::B;
-            let seen = self
-                .ring
-                .receive(TAP_SLOTS, |frame| count(&mut counts, frame, to_b, shared));
+            let seen =
+                self.ring.receive(TAP_SLOTS, |frame| count(&mut counts, frame, to_b, shared));
             if stop && seen == 0 {
                 break;
             }
@@ -150,17 +147,13 @@ fn count(counts: &mut WireCounts, frame: &[u8], to_b: bool, shared: &Shared) {
 }
 
 fn is_encrypted(frame: &[u8]) -> bool {
-    frame
-        .get(TCI_AT)
-        .is_some_and(|tci| tci & ENCRYPTED == ENCRYPTED)
+    frame.get(TCI_AT).is_some_and(|tci| tci & ENCRYPTED == ENCRYPTED)
 }
 
 /// Whether a datagram of the clouds can be read in the frame, whatever its headers say.
 fn has_mark(frame: &[u8]) -> bool {
     let start = &frame[..frame.len().min(MARK_WITHIN)];
-    start
-        .windows(UDP_MARK.len())
-        .any(|octets| octets == UDP_MARK)
+    start.windows(UDP_MARK.len()).any(|octets| octets == UDP_MARK)
 }
 
 /// How many of each attack were made.
@@ -186,18 +179,9 @@ impl Attacker {
     /// # Errors
     /// [`PacketError`].
     pub fn open(topology: &Topology) -> io::Result<Self> {
-        let config = TxConfig {
-            frames: 64,
-            max_frame: 2048,
-            ..TxConfig::default()
-        };
-        let ring = open_in(topology, End::A, || {
-            PacketTxRing::open(End::A.wire(), &config)
-        })?;
-        Ok(Self {
-            ring,
-            attacks: Attacks::default(),
-        })
+        let config = TxConfig { frames: 64, max_frame: 2048, ..TxConfig::default() };
+        let ring = open_in(topology, End::A, || PacketTxRing::open(End::A.wire(), &config))?;
+        Ok(Self { ring, attacks: Attacks::default() })
     }
 
     /// What has been done so far.
@@ -218,13 +202,8 @@ impl Attacker {
         std::thread::sleep(Duration::from_millis(30));
 
         let mut tampered = old.clone();
-        if let Some(pn) = tampered
-            .get_mut(PN_AT..)
-            .and_then(|rest| rest.first_chunk_mut())
-        {
-            *pn = u32::from_be_bytes(*pn)
-                .wrapping_add(PN_RAISED_BY)
-                .to_be_bytes();
+        if let Some(pn) = tampered.get_mut(PN_AT..).and_then(|rest| rest.first_chunk_mut()) {
+            *pn = u32::from_be_bytes(*pn).wrapping_add(PN_RAISED_BY).to_be_bytes();
             self.send(tampered, shared)?;
             self.attacks.tampered += 1;
         }
@@ -263,11 +242,7 @@ fn open_in<T: Send>(
     end: End,
     open: impl FnOnce() -> Result<T, PacketError> + Send,
 ) -> io::Result<T> {
-    topology
-        .edge(end)
-        .run(open)
-        .map_err(io::Error::other)?
-        .map_err(io::Error::other)
+    topology.edge(end).run(open).map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -295,14 +270,8 @@ mod tests {
     #[test]
     fn only_encrypted_frames_count_as_protected() {
         let (encrypted, in_clear) = (0x2c, 0x20);
-        let protected = WireCounts {
-            protected: 1,
-            ..WireCounts::default()
-        };
-        let plaintext = WireCounts {
-            plaintext: 1,
-            ..WireCounts::default()
-        };
+        let protected = WireCounts { protected: 1, ..WireCounts::default() };
+        let plaintext = WireCounts { plaintext: 1, ..WireCounts::default() };
         assert_eq!(count_one(&frame(MACSEC, encrypted, false)), protected);
         assert_eq!(count_one(&frame(MACSEC, in_clear, false)), plaintext);
         assert_eq!(count_one(&frame(MACSEC, encrypted, true)), plaintext);

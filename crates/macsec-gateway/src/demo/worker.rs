@@ -138,10 +138,7 @@ impl Status {
             backend: port.secy().backend_name().to_owned(),
             sealed: secy.transmit_sc.out_pkts_encrypted + secy.transmit_sc.out_pkts_protected,
             delivered: own.tap_written,
-            counters: COUNTERS
-                .iter()
-                .map(|c| (c.name.to_owned(), (c.value)(&secy)))
-                .collect(),
+            counters: COUNTERS.iter().map(|c| (c.name.to_owned(), (c.value)(&secy))).collect(),
             local: local.map(|(name, value)| (name.to_owned(), value)).into(),
         })
     }
@@ -172,15 +169,8 @@ impl Worker {
             })
             .map_err(io::Error::other)??;
         let input = child.stdin.take();
-        let output = child
-            .stdout
-            .take()
-            .ok_or_else(|| io::Error::other("no standard output"))?;
-        let mut worker = Self {
-            child,
-            input,
-            output: BufReader::new(output),
-        };
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        let mut worker = Self { child, input, output: BufReader::new(output) };
         let mut config = Zeroizing::new(Vec::with_capacity(MAX_CONFIG));
         serde_json::to_writer(&mut *config, &key.config(end, topology))?;
         worker.send(&config)?;
@@ -206,10 +196,7 @@ impl Worker {
     fn answer(&mut self) -> io::Result<Status> {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the gateway has ended",
-            ));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the gateway has ended"));
         }
         Ok(serde_json::from_str(&line)?)
     }

@@ -106,23 +106,17 @@ fn check_seal(key: &impl GcmKey, cases: &[Case], jobs: &[Job]) -> Check {
     let places: Vec<_> = frames.iter().map(Frame::place).collect();
     let mut batch: Vec<_> = frames.iter_mut().map(Frame::seal_job).collect();
     key.seal_batch(&mut batch);
-    let after = batch
-        .iter()
-        .map(|SealJob { text, .. }| (text.as_ptr() as usize, text.len()));
+    let after = batch.iter().map(|SealJob { text, .. }| (text.as_ptr() as usize, text.len()));
     if !after.eq(places) {
         return Err("sealing moves the jobs of the batch".into());
     }
     for (index, (frame, case)) in frames.iter().zip(cases).enumerate() {
-        frame
-            .expect_sealed(case)
-            .map_err(|e| fault("in the batch", index, case, &e))?;
+        frame.expect_sealed(case).map_err(|e| fault("in the batch", index, case, &e))?;
     }
     for (index, (case, job)) in cases.iter().zip(jobs).enumerate() {
         let mut frame = plain((case, job));
         Call::Single.seal(key, &mut frame.seal_job());
-        frame
-            .expect_sealed(case)
-            .map_err(|e| fault("by itself", index, case, &e))?;
+        frame.expect_sealed(case).map_err(|e| fault("by itself", index, case, &e))?;
     }
     Ok(())
 }
@@ -144,9 +138,7 @@ fn check_open(key: &impl GcmKey, cases: &[Case], jobs: &[Job]) -> Check {
     let mut batch: Vec<_> = frames.iter_mut().map(Frame::open_job).collect();
     key.open_batch(&mut batch);
     let authentic: Vec<_> = batch.iter().map(OpenJob::is_authentic).collect();
-    let after = batch
-        .iter()
-        .map(|OpenJob { text, .. }| (text.as_ptr() as usize, text.len()));
+    let after = batch.iter().map(|OpenJob { text, .. }| (text.as_ptr() as usize, text.len()));
     if !after.eq(places) {
         return Err("opening moves the jobs of the batch".into());
     }

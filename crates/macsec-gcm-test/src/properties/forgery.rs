@@ -61,17 +61,12 @@ pub fn paired_tag_bits<B: Backend>(backend: &B) {
 /// When a damaged frame is accepted or left unzeroed.
 pub fn random_forgeries<B: Backend>(backend: &B) {
     let inputs = (any_key(), any::<u64>(), any_shape(), any_damage());
-    hold(
-        "one flipped bit",
-        500,
-        &inputs,
-        |(key, seed, shape, damage)| {
-            let case = Case::random(&key, seed, shape);
-            let key = case.expand(backend);
-            case.check(&key, shape.offset)?;
-            refused(&key, &case, damage, shape.offset)
-        },
-    );
+    hold("one flipped bit", 500, &inputs, |(key, seed, shape, damage)| {
+        let case = Case::random(&key, seed, shape);
+        let key = case.expand(backend);
+        case.check(&key, shape.offset)?;
+        refused(&key, &case, damage, shape.offset)
+    });
 }
 
 /// The same octets, split elsewhere into additional data and text, and octets of zero added or
@@ -85,20 +80,10 @@ pub fn moved_boundaries<B: Backend>(backend: &B) {
         let mut case = Case::random(&key, 13, Shape::new(40, 40));
         // Zeroes at the end of both parts, so that taking them away leaves the padded blocks alike.
         case.aad[32..].fill(0);
-        let keystream = case
-            .plaintext
-            .iter()
-            .zip(&case.ciphertext)
-            .map(|(p, c)| p ^ c);
+        let keystream = case.plaintext.iter().zip(&case.ciphertext).map(|(p, c)| p ^ c);
         case.plaintext = keystream.collect();
         case.plaintext[..32].fill(7);
-        let Case {
-            label,
-            nonce,
-            aad,
-            plaintext,
-            ..
-        } = case;
+        let Case { label, nonce, aad, plaintext, .. } = case;
         let label = format!("{label}, zeroes at the ends");
         let case = Case::sealed(label, &key, nonce, aad, plaintext);
         assert!(case.ciphertext.ends_with(&[0; 8]));
@@ -137,10 +122,7 @@ pub fn every_key_bit<B: Backend>(backend: &B) {
             other[bit / 8] ^= 1 << (bit % 8);
             let expanded = backend.expand(key_bytes(&other));
             let differs = format!("key bit {bit} flipped: ");
-            must(
-                case.check_refused(&expanded)
-                    .map_err(|e| differs.clone() + &e),
-            );
+            must(case.check_refused(&expanded).map_err(|e| differs.clone() + &e));
             let case = Case::random(&other, 14, Shape::new(28, 46));
             must(case.check(&expanded, 0).map_err(|e| differs + &e));
         }

@@ -34,27 +34,11 @@ pub fn every_short_length<B: Backend>(backend: &B) {
 /// # Panics
 /// When sealing gives other octets than the oracle or opening does not give the plaintext back.
 pub fn frame_lengths<B: Backend>(backend: &B) {
-    let edges = [
-        46,
-        1500,
-        2048,
-        4064,
-        4080,
-        4096,
-        8192,
-        9000,
-        9216,
-        MAX_TEXT - 1,
-    ];
+    let edges = [46, 1500, 2048, 4064, 4080, 4096, 8192, 9000, 9216, MAX_TEXT - 1];
     for key in KEY_LENS.map(|len| oracle::octets(2, len)) {
         let expanded = backend.expand(key_bytes(&key));
         for length in edges.into_iter().flat_map(|edge| edge - 1..=edge + 1) {
-            for (aad, text) in [
-                (20, length),
-                (28, length),
-                (28 + length, 0),
-                (length, length),
-            ] {
+            for (aad, text) in [(20, length), (28, length), (28 + length, 0), (length, length)] {
                 let case = Case::random(&key, length as u64, Shape::new(aad, text));
                 must(case.check(&expanded, 0));
             }

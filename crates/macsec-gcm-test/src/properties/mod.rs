@@ -30,11 +30,8 @@ const MAX_TEXT: usize = 9600;
 /// smallest that fails.
 #[track_caller]
 fn hold<S: Strategy>(rule: &str, cases: u32, strategy: &S, check: impl Fn(S::Value) -> Check) {
-    let mut config = Config {
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    };
+    let mut config =
+        Config { failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = cases;
     }
@@ -73,8 +70,6 @@ fn any_length() -> impl Strategy<Value = usize> {
 }
 
 fn any_damage() -> impl Strategy<Value = Damage> {
-    (select(&Part::ALL[..]), any::<u16>()).prop_map(|(part, bit)| Damage {
-        part,
-        bit: usize::from(bit),
-    })
+    (select(&Part::ALL[..]), any::<u16>())
+        .prop_map(|(part, bit)| Damage { part, bit: usize::from(bit) })
 }

@@ -68,10 +68,6 @@ fn check<B: Backend>(backend: &B, source: &str, vector: &Value) {
         tag: unhex(&label, field("icv")),
         label,
     };
-    assert!(
-        case.aad.ends_with(&secure_data[..clear]),
-        "{}: additional data",
-        case.label
-    );
+    assert!(case.aad.ends_with(&secure_data[..clear]), "{}: additional data", case.label);
     must(case.check(&case.expand(backend), 0));
 }

@@ -19,7 +19,5 @@ pub use wycheproof::wycheproof;
 fn unhex<T: TryFrom<Vec<u8>>>(what: &str, digits: &str) -> T {
     let octets = hex::decode(digits).unwrap_or_else(|e| panic!("{what}: {e}"));
     let len = octets.len();
-    octets
-        .try_into()
-        .unwrap_or_else(|_| panic!("{what}: {len} octets do not fit"))
+    octets.try_into().unwrap_or_else(|_| panic!("{what}: {len} octets do not fit"))
 }

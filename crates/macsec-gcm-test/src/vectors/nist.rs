@@ -5,16 +5,8 @@ use crate::{case::Case, must};
 
 /// A file of the subset, and how many of its 375 cases must be refused.
 const FILES: [(&str, &str, usize); 4] = [
-    (
-        "gcmEncryptExtIV128",
-        vector!("nist-cavp/gcmEncryptExtIV128.rsp"),
-        0,
-    ),
-    (
-        "gcmEncryptExtIV256",
-        vector!("nist-cavp/gcmEncryptExtIV256.rsp"),
-        0,
-    ),
+    ("gcmEncryptExtIV128", vector!("nist-cavp/gcmEncryptExtIV128.rsp"), 0),
+    ("gcmEncryptExtIV256", vector!("nist-cavp/gcmEncryptExtIV256.rsp"), 0),
     ("gcmDecrypt128", vector!("nist-cavp/gcmDecrypt128.rsp"), 196),
     ("gcmDecrypt256", vector!("nist-cavp/gcmDecrypt256.rsp"), 191),
 ];
@@ -33,11 +25,7 @@ pub fn nist_cavp<B: Backend>(backend: &B) {
         assert_eq!(failing, must_fail, "{name}: cases that must be refused");
         for Record { case, fails } in records {
             let key = case.expand(backend);
-            must(if fails {
-                case.check_refused(&key)
-            } else {
-                case.check(&key, 0)
-            });
+            must(if fails { case.check_refused(&key) } else { case.check(&key, 0) });
         }
     }
 }
@@ -73,10 +61,8 @@ fn parse_case(name: &str, lengths: &str, block: &str) -> Record {
     };
     let fails = block.lines().any(|line| line == "FAIL");
     let lengths = lengths.replace('\n', "");
-    let label = format!(
-        "NIST CAVP {name} {lengths} Count = {}",
-        field("Count").unwrap_or_default()
-    );
+    let label =
+        format!("NIST CAVP {name} {lengths} Count = {}", field("Count").unwrap_or_default());
     let need = |wanted| field(wanted).unwrap_or_else(|fault| panic!("{label}: {fault}"));
     let plaintext = if fails { "" } else { need("PT") };
     let case = Case {

@@ -39,9 +39,5 @@ pub fn wycheproof<B: Backend>(backend: &B) {
             }
         }
     }
-    assert_eq!(
-        (valid, invalid),
-        (VALID, INVALID),
-        "the Wycheproof set has changed"
-    );
+    assert_eq!((valid, invalid), (VALID, INVALID), "the Wycheproof set has changed");
 }

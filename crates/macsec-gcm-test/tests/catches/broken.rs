@@ -83,19 +83,9 @@ pub(crate) fn judge(
     let (nonce, aad) = (job.nonce, job.aad);
     let mut tag = [0; TAG_LEN];
     // Encrypting in counter mode is decrypting; encrypting once more gives the right tag.
-    key.seal(&mut SealJob {
-        nonce,
-        aad,
-        text: job.text,
-        tag: &mut tag,
-    });
+    key.seal(&mut SealJob { nonce, aad, text: job.text, tag: &mut tag });
     let text = &mut job.text.to_vec()[..];
-    key.seal(&mut SealJob {
-        nonce,
-        aad,
-        text,
-        tag: &mut tag,
-    });
+    key.seal(&mut SealJob { nonce, aad, text, tag: &mut tag });
     if alike(&tag, job.tag) {
         job.accept();
     } else {
@@ -117,12 +107,7 @@ pub(crate) fn on_failure(
     let ciphertext = job.text.to_vec();
     let mut plaintext = ciphertext.clone();
     let mut tag = [0; TAG_LEN];
-    key.seal(&mut SealJob {
-        nonce,
-        aad,
-        text: &mut plaintext,
-        tag: &mut tag,
-    });
+    key.seal(&mut SealJob { nonce, aad, text: &mut plaintext, tag: &mut tag });
     let mut good = OpenJob::new(nonce, aad, job.text, job.tag);
     key.open(&mut good);
     if good.is_authentic() {
@@ -197,8 +182,7 @@ pub(crate) fn open_all_or_none(key: &BrokenKey, jobs: &mut [OpenJob<'_>]) {
 }
 
 pub(crate) fn seal_in_eights(key: &BrokenKey, jobs: &mut [SealJob<'_>]) {
-    jobs.chunks_exact_mut(8)
-        .for_each(|eight| (SOUND.seal_batch)(key, eight));
+    jobs.chunks_exact_mut(8).for_each(|eight| (SOUND.seal_batch)(key, eight));
 }
 
 pub(crate) fn open_64(key: &BrokenKey, jobs: &mut [OpenJob<'_>]) {
@@ -208,21 +192,10 @@ pub(crate) fn open_64(key: &BrokenKey, jobs: &mut [OpenJob<'_>]) {
 
 pub(crate) fn seal_as_long_as_the_longest(key: &BrokenKey, jobs: &mut [SealJob<'_>]) {
     let longest = jobs.iter().map(|job| job.text.len()).max().unwrap_or(0);
-    for SealJob {
-        nonce,
-        aad,
-        text,
-        tag,
-    } in jobs
-    {
+    for SealJob { nonce, aad, text, tag } in jobs {
         let mut padded = text.to_vec();
         padded.resize(longest, 0);
-        key.seal(&mut SealJob {
-            nonce: *nonce,
-            aad,
-            text: &mut padded,
-            tag,
-        });
+        key.seal(&mut SealJob { nonce: *nonce, aad, text: &mut padded, tag });
         text.copy_from_slice(&padded[..text.len()]);
     }
 }
@@ -246,12 +219,7 @@ pub(crate) fn seal_with_shared_nonce(key: &BrokenKey, jobs: &mut [SealJob<'_>]) 
 
 pub(crate) fn seal_untagged(key: &PortableKey, job: &mut SealJob<'_>) {
     let (nonce, aad) = (job.nonce, job.aad);
-    key.seal(&mut SealJob {
-        nonce,
-        aad,
-        text: job.text,
-        tag: &mut [0; TAG_LEN],
-    });
+    key.seal(&mut SealJob { nonce, aad, text: job.text, tag: &mut [0; TAG_LEN] });
 }
 
 pub(crate) fn seal_28(key: &PortableKey, job: &mut SealJob<'_>) {

@@ -16,10 +16,7 @@ fn failure(check: impl FnOnce()) -> Option<String> {
     let payload = catch_unwind(AssertUnwindSafe(check)).err()?;
     let message = match payload.downcast::<String>() {
         Ok(message) => *message,
-        Err(payload) => payload
-            .downcast_ref::<&str>()
-            .expect("a message")
-            .to_string(),
+        Err(payload) => payload.downcast_ref::<&str>().expect("a message").to_string(),
     };
     Some(message)
 }
@@ -44,30 +41,16 @@ fn every_fault_is_caught() {
     for fault in faults() {
         for group in fault.caught_by {
             let message = caught_by(&fault.backend, group);
-            assert!(
-                message.is_some(),
-                "{group} does not see that a backend {}",
-                fault.what
-            );
+            assert!(message.is_some(), "{group} does not see that a backend {}", fault.what);
         }
     }
 }
 
 #[test]
 fn a_backend_whose_keys_share_scratch_space_is_caught() {
-    let backend = Broken {
-        seal_batch: broken::seal_with_shared_nonce,
-        ..SOUND
-    };
-    assert_eq!(
-        failure(|| contract::stateless_keys(&backend)),
-        None,
-        "one thread is fine"
-    );
-    assert!(
-        failure(|| contract::threads(&backend)).is_some(),
-        "four are not"
-    );
+    let backend = Broken { seal_batch: broken::seal_with_shared_nonce, ..SOUND };
+    assert_eq!(failure(|| contract::stateless_keys(&backend)), None, "one thread is fine");
+    assert!(failure(|| contract::threads(&backend)).is_some(), "four are not");
 }
 
 #[test]
@@ -84,23 +67,11 @@ fn the_null_cipher_fails_everything_but_its_name() {
 fn a_failure_names_its_vector() {
     for (group, names) in [
         ("vectors::wycheproof", "Wycheproof AES-GCM tcId "),
-        (
-            "vectors::nist_cavp",
-            "NIST CAVP gcmEncryptExtIV128 [Keylen = 128]",
-        ),
-        (
-            "vectors::ieee_annex_c",
-            "IEEE 802.1AE Annex C gcm-aes-128-54-integrity",
-        ),
-        (
-            "vectors::derived_offsets",
-            "derived-gcm-aes-128-54-confidentiality-co30",
-        ),
+        ("vectors::nist_cavp", "NIST CAVP gcmEncryptExtIV128 [Keylen = 128]"),
+        ("vectors::ieee_annex_c", "IEEE 802.1AE Annex C gcm-aes-128-54-integrity"),
+        ("vectors::derived_offsets", "derived-gcm-aes-128-54-confidentiality-co30"),
         ("properties::mixed_batches", "minimal failing input"),
-        (
-            "properties::every_short_length",
-            "Shape { aad: 0, text: 0, offset: 0 }",
-        ),
+        ("properties::every_short_length", "Shape { aad: 0, text: 0, offset: 0 }"),
     ] {
         let message = caught_by(&Null, group).unwrap_or_default();
         assert!(message.contains(names), "{group}: {message}");
@@ -109,17 +80,10 @@ fn a_failure_names_its_vector() {
 
 #[test]
 fn a_failure_says_what_is_wrong() {
-    let leaky = faults()
-        .into_iter()
-        .find(|fault| fault.what.contains("leaves the plaintext"));
+    let leaky = faults().into_iter().find(|fault| fault.what.contains("leaves the plaintext"));
     let message = caught_by(&leaky.unwrap().backend, "contract::failed_open").unwrap();
-    assert!(
-        message.contains("a failed open leaves octet 0 of 46"),
-        "{message}"
-    );
-    let lax = faults()
-        .into_iter()
-        .find(|fault| fault.what.contains("accepts any tag"));
+    assert!(message.contains("a failed open leaves octet 0 of 46"), "{message}");
+    let lax = faults().into_iter().find(|fault| fault.what.contains("accepts any tag"));
     let message = caught_by(&lax.unwrap().backend, "properties::random_forgeries").unwrap();
     assert!(message.contains("a forged frame is accepted"), "{message}");
 }

@@ -76,11 +76,7 @@ pub struct VethEnd<'a> {
 impl<'a> VethEnd<'a> {
     /// An end called `name`, with a random MAC address, in the namespace of the [`Netlink`].
     pub fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            mac: None,
-            namespace: None,
-        }
+        Self { name, mac: None, namespace: None }
     }
 
     /// With this MAC address.
@@ -98,15 +94,9 @@ impl<'a> VethEnd<'a> {
     fn message(&self) -> Result<LinkMessage, NetlinkError> {
         interface::raw_name(self.name)?;
         let mut message = LinkMessage::default();
-        message
-            .attributes
-            .push(LinkAttribute::IfName(self.name.to_owned()));
-        message
-            .attributes
-            .extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
-        let namespace = self
-            .namespace
-            .map(|fd| LinkAttribute::NetNsFd(fd.as_raw_fd()));
+        message.attributes.push(LinkAttribute::IfName(self.name.to_owned()));
+        message.attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        let namespace = self.namespace.map(|fd| LinkAttribute::NetNsFd(fd.as_raw_fd()));
         message.attributes.extend(namespace);
         Ok(message)
     }
@@ -124,9 +114,7 @@ impl Netlink {
     /// # Errors
     /// [`NetlinkError::Io`].
     pub fn open() -> Result<Self, NetlinkError> {
-        Ok(Self {
-            socket: RouteSocket::open()?,
-        })
+        Ok(Self { socket: RouteSocket::open()? })
     }
 
     /// Creates a veth pair: what is sent on one end is received on the other. Both start down.
@@ -140,8 +128,7 @@ impl Netlink {
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(b.message()?))),
         ]));
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        self.socket
-            .change("create veth pair", Message::NewLink(message), flags)
+        self.socket.change("create veth pair", Message::NewLink(message), flags)
     }
 
     /// Moves a link to another network namespace. It loses its addresses and goes down.
@@ -163,8 +150,7 @@ impl Netlink {
     /// [`NetlinkError`].
     pub fn delete_link(&mut self, name: &str) -> Result<(), NetlinkError> {
         let message = self.message_for(name)?;
-        self.socket
-            .change("delete link", Message::DelLink(message), 0)
+        self.socket.change("delete link", Message::DelLink(message), 0)
     }
 
     /// Sets a link up.
@@ -204,11 +190,7 @@ impl Netlink {
     /// # Errors
     /// [`NetlinkError`].
     pub fn set_mac(&mut self, name: &str, mac: [u8; 6]) -> Result<(), NetlinkError> {
-        self.set_attribute(
-            "set MAC address",
-            name,
-            LinkAttribute::Address(mac.to_vec()),
-        )
+        self.set_attribute("set MAC address", name, LinkAttribute::Address(mac.to_vec()))
     }
 
     /// Adds an address and the route to its prefix (0 to 32 or 128 bits).
@@ -236,8 +218,7 @@ impl Netlink {
         message.attributes.push(AddressAttribute::Local(address));
         message.attributes.push(AddressAttribute::Address(address));
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        self.socket
-            .change("add address", Message::NewAddress(message), flags)
+        self.socket.change("add address", Message::NewAddress(message), flags)
     }
 
     /// Adds (or replaces) a permanent neighbour: frames to `address` on this link go to `mac`
@@ -259,15 +240,10 @@ impl Netlink {
             IpAddr::V4(address) => NeighbourAddress::Inet(address),
             IpAddr::V6(address) => NeighbourAddress::Inet6(address),
         };
-        message
-            .attributes
-            .push(NeighbourAttribute::Destination(destination));
-        message
-            .attributes
-            .push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+        message.attributes.push(NeighbourAttribute::Destination(destination));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.socket
-            .change("add neighbour", Message::NewNeighbour(message), flags)
+        self.socket.change("add neighbour", Message::NewNeighbour(message), flags)
     }
 
     /// The kernel's index of a link.
@@ -285,15 +261,10 @@ impl Netlink {
     pub fn link(&mut self, name: &str) -> Result<Link, NetlinkError> {
         interface::raw_name(name)?;
         let mut message = LinkMessage::default();
-        message
-            .attributes
-            .push(LinkAttribute::IfName(name.to_owned()));
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         match self.socket.query("link info", Message::GetLink(message)) {
             Ok(Message::NewLink(message)) => Ok(Link::from_message(message)),
-            Ok(_) => Err(NetlinkError::Io(
-                "link info",
-                io::ErrorKind::InvalidData.into(),
-            )),
+            Ok(_) => Err(NetlinkError::Io("link info", io::ErrorKind::InvalidData.into())),
             Err(NetlinkError::Io(_, error)) if error.raw_os_error() == Some(libc::ENODEV) => {
                 Err(InterfaceError::NotFound(name.to_owned()).into())
             }
@@ -333,9 +304,5 @@ impl Netlink {
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    }
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

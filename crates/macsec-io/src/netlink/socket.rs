@@ -28,10 +28,7 @@ impl RouteSocket {
             Ok(socket)
         };
         let socket = connect().map_err(|e| NetlinkError::Io("open netlink socket", e))?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-        })
+        Ok(Self { socket, sequence: 0 })
     }
 
     /// A request that is answered by success or an error.
@@ -41,9 +38,7 @@ impl RouteSocket {
         message: Message,
         flags: u16,
     ) -> Result<(), NetlinkError> {
-        self.request(message, flags | NLM_F_ACK)
-            .map(drop)
-            .map_err(|e| refused(what, e))
+        self.request(message, flags | NLM_F_ACK).map(drop).map_err(|e| refused(what, e))
     }
 
     /// A request that is answered by one message.

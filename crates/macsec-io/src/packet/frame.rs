@@ -47,11 +47,7 @@ impl FrameHeader {
             start: Some(read_u16(packet, offset_of!(tpacket3_hdr, tp_mac))?.into()),
             free_from: V3_ADDRESS + size_of::<sockaddr_ll>(),
             packet_type: *packet.get(V3_ADDRESS + offset_of!(sockaddr_ll, sll_pkttype))?,
-            tag: tag(
-                status,
-                read_u16(packet, tpid_at)?,
-                read_u32(packet, tci_at)? as u16,
-            ),
+            tag: tag(status, read_u16(packet, tpid_at)?, read_u32(packet, tci_at)? as u16),
         })
     }
 
@@ -119,11 +115,7 @@ impl FrameHeader {
         }
         let start = self.start?;
         let end = start.checked_add(self.captured)?;
-        let start = if has_tag {
-            start.checked_sub(VLAN_TAG)?
-        } else {
-            start
-        };
+        let start = if has_tag { start.checked_sub(VLAN_TAG)? } else { start };
         if start < self.free_from {
             return None;
         }
@@ -160,10 +152,7 @@ mod tests {
             packet[at..at + octets.len()].copy_from_slice(octets);
         };
         put(offset_of!(tpacket3_hdr, tp_mac), &mac.to_ne_bytes());
-        put(
-            offset_of!(tpacket3_hdr, tp_snaplen),
-            &captured.to_ne_bytes(),
-        );
+        put(offset_of!(tpacket3_hdr, tp_snaplen), &captured.to_ne_bytes());
         put(offset_of!(tpacket3_hdr, tp_len), &len.to_ne_bytes());
         put(offset_of!(tpacket3_hdr, tp_status), &status.to_ne_bytes());
         put(offset_of!(tpacket3_hdr, hv1) + 4, &0x2fff_u32.to_ne_bytes());
@@ -174,9 +163,7 @@ mod tests {
     fn deliver(packet: &mut [u8]) -> (Option<Vec<u8>>, RxStatistics) {
         let mut statistics = RxStatistics::default();
         let header = FrameHeader::read_v3(packet).unwrap();
-        let frame = header
-            .frame(packet, 1514, &mut statistics)
-            .map(|f| f.to_vec());
+        let frame = header.frame(packet, 1514, &mut statistics).map(|f| f.to_vec());
         (frame, statistics)
     }
 

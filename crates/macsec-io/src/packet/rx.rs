@@ -144,17 +144,9 @@ impl PacketRxRing {
             RxMode::Slots { frames } => {
                 Ring::Slots(SlotRing::new(&socket, frames, config.max_frame)?)
             }
-            RxMode::Blocks {
-                size,
-                count,
-                timeout,
-            } => Ring::Blocks(BlockRing::new(
-                &socket,
-                size,
-                count,
-                timeout,
-                config.max_frame,
-            )?),
+            RxMode::Blocks { size, count, timeout } => {
+                Ring::Blocks(BlockRing::new(&socket, size, count, timeout, config.max_frame)?)
+            }
         };
         if config.promiscuous {
             socket.join(libc::PACKET_MR_PROMISC, [0; 6])?;
@@ -171,12 +163,7 @@ impl PacketRxRing {
         // Last: before it is bound the socket receives nothing, so no frame of another interface.
         socket.bind(libc::ETH_P_ALL as u16)?;
         let statistics = RxStatistics::default();
-        Ok(Self {
-            socket,
-            ring,
-            max_frame: config.max_frame,
-            statistics,
-        })
+        Ok(Self { socket, ring, max_frame: config.max_frame, statistics })
     }
 
     /// Calls `action` for each frame that is there, in the order of arrival, at most `max` times,

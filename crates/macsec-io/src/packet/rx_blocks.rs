@@ -48,14 +48,10 @@ impl BlockRing {
         max_frame: usize,
     ) -> Result<Self, PacketError> {
         if max_frame > MAX_FRAME {
-            return Err(PacketError::InvalidConfig(
-                "max_frame must be at most 65000 octets",
-            ));
+            return Err(PacketError::InvalidConfig("max_frame must be at most 65000 octets"));
         }
         if block_size > 1 << 24 || !(2..=4096).contains(&block_count) {
-            return Err(PacketError::InvalidConfig(
-                "at most 16 MiB a block, 2 to 4096 blocks",
-            ));
+            return Err(PacketError::InvalidConfig("at most 16 MiB a block, 2 to 4096 blocks"));
         }
         // 0 would mean "let the kernel choose".
         let timeout = timeout.as_micros().div_ceil(1000).clamp(1, 1000) as u32;
@@ -79,19 +75,9 @@ impl BlockRing {
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };
-        sys::set_option(
-            socket.as_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_RX_RING,
-            &request,
-        )
-        .map_err(failed("PACKET_RX_RING"))?;
-        Ok(Self {
-            blocks: socket.map(layout)?,
-            current: 0,
-            cursor: None,
-            spent: 0,
-        })
+        sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
+            .map_err(failed("PACKET_RX_RING"))?;
+        Ok(Self { blocks: socket.map(layout)?, current: 0, cursor: None, spent: 0 })
     }
 
     /// Adds frames to `batch` until it has `limit`, or no block is left that is ours.
@@ -148,10 +134,7 @@ enum Begun {
 }
 
 fn begin(block: &mut Region) -> Begun {
-    if block
-        .acquire(|status| status & libc::TP_STATUS_USER != 0)
-        .is_none()
-    {
+    if block.acquire(|status| status & libc::TP_STATUS_USER != 0).is_none() {
         return Begun::NotOurs;
     }
     let cut = block.bytes_at();
@@ -230,10 +213,7 @@ mod tests {
                 }
             }
             let limit = 1 + random() as usize % BATCH;
-            let mut cursor = Some(Cursor {
-                at: random() as usize % 64,
-                left: random(),
-            });
+            let mut cursor = Some(Cursor { at: random() as usize % 64, left: random() });
             let mut statistics = RxStatistics::default();
             for _ in 0..100 {
                 let Some(from) = cursor else { break };

@@ -26,18 +26,9 @@ impl SlotRing {
     ) -> Result<Self, PacketError> {
         let layout = slot_layout(max_frame, frames)?;
         let request = slot_request(&layout)?;
-        sys::set_option(
-            socket.as_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_RX_RING,
-            &request,
-        )
-        .map_err(failed("PACKET_RX_RING"))?;
-        Ok(Self {
-            slots: socket.map(layout)?,
-            current: 0,
-            spent: 0,
-        })
+        sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
+            .map_err(failed("PACKET_RX_RING"))?;
+        Ok(Self { slots: socket.map(layout)?, current: 0, spent: 0 })
     }
 
     /// Adds frames to `batch` until it has `limit`, or no slot is left that is ours.

@@ -32,10 +32,7 @@ impl fmt::Display for PacketError {
         match self {
             Self::Interface(error) => error.fmt(f),
             Self::PermissionDenied => {
-                write!(
-                    f,
-                    "no permission for a packet socket: CAP_NET_RAW is needed"
-                )
+                write!(f, "no permission for a packet socket: CAP_NET_RAW is needed")
             }
             Self::InvalidConfig(what) => write!(f, "packet ring configuration: {what}"),
             Self::InterfaceDown => write!(f, "the interface of the packet ring is down"),
@@ -97,13 +94,8 @@ impl PacketSocket {
             mr_alen: 6,
             mr_address,
         };
-        sys::set_option(
-            self.as_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_ADD_MEMBERSHIP,
-            &membership,
-        )
-        .map_err(failed("PACKET_ADD_MEMBERSHIP"))
+        sys::set_option(self.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
+            .map_err(failed("PACKET_ADD_MEMBERSHIP"))
     }
 
     /// `protocol`: an EtherType, `ETH_P_ALL`, or 0 for a socket that only sends.
@@ -145,9 +137,7 @@ impl AsFd for PacketSocket {
 /// put the same octets of all frames into the same few cache sets.
 pub(super) fn slot_layout(max_frame: usize, frames: usize) -> Result<Layout, PacketError> {
     if !(60..=MAX_FRAME).contains(&max_frame) {
-        return Err(PacketError::InvalidConfig(
-            "max_frame must be 60 to 65000 octets",
-        ));
+        return Err(PacketError::InvalidConfig("max_frame must be 60 to 65000 octets"));
     }
     if !(2..=65_536).contains(&frames) {
         return Err(PacketError::InvalidConfig("frames must be 2 to 65536"));

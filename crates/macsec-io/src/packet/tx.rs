@@ -39,11 +39,7 @@ pub struct TxConfig {
 
 impl Default for TxConfig {
     fn default() -> Self {
-        Self {
-            frames: 512,
-            max_frame: 9728,
-            bypass_qdisc: false,
-        }
+        Self { frames: 512, max_frame: 9728, bypass_qdisc: false }
     }
 }
 
@@ -70,10 +66,7 @@ impl fmt::Display for PushError {
         match self {
             Self::Full => write!(f, "the transmit ring is full"),
             Self::TooLong { len, limit } => {
-                write!(
-                    f,
-                    "a frame of {len} octets is longer than the {limit} allowed"
-                )
+                write!(f, "a frame of {len} octets is longer than the {limit} allowed")
             }
             Self::Malformed => write!(f, "shorter than an Ethernet header"),
         }
@@ -158,13 +151,8 @@ impl PacketTxRing {
         }
         let layout = slot_layout(config.max_frame, config.frames)?;
         let request = slot_request(&layout)?;
-        sys::set_option(
-            socket.as_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_TX_RING,
-            &request,
-        )
-        .map_err(failed("PACKET_TX_RING"))?;
+        sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_TX_RING, &request)
+            .map_err(failed("PACKET_TX_RING"))?;
 
         // The default send buffer holds 93 full frames, fewer than the ring.
         let bytes = (layout.block_size * layout.block_count).min(1 << 30) as i32;
@@ -198,10 +186,7 @@ impl PacketTxRing {
     pub fn push(&mut self, frame: &[u8]) -> Result<(), PushError> {
         if frame.len() > self.max_frame {
             self.statistics.rejected += 1;
-            return Err(PushError::TooLong {
-                len: frame.len(),
-                limit: self.max_frame,
-            });
+            return Err(PushError::TooLong { len: frame.len(), limit: self.max_frame });
         }
         self.push_with(|slot| {
             slot[..frame.len()].copy_from_slice(frame);
@@ -232,10 +217,7 @@ impl PacketTxRing {
         if range.is_empty() {
             return Ok(());
         }
-        let Some(frame) = data
-            .get(range.clone())
-            .filter(|f| f.len() >= ETHERNET_HEADER)
-        else {
+        let Some(frame) = data.get(range.clone()).filter(|f| f.len() >= ETHERNET_HEADER) else {
             self.statistics.rejected += 1;
             return Err(PushError::Malformed);
         };
@@ -255,11 +237,7 @@ impl PacketTxRing {
         let slot = &mut self.slots[self.next];
         write_header(slot.bytes(), cut, len, DATA + range.start);
         slot.release(libc::TP_STATUS_SEND_REQUEST);
-        self.queued[self.next] = Queued {
-            len,
-            mtu_needed,
-            given_up: false,
-        };
+        self.queued[self.next] = Queued { len, mtu_needed, given_up: false };
         self.next = (self.next + 1) % self.slots.len();
         self.pending += 1;
         Ok(())
@@ -353,11 +331,7 @@ impl PacketTxRing {
         let taken = (0..self.pending)
             .take_while(|i| !waits_to_be_sent(self.slots[at(*i)].status()))
             .count();
-        let frames = || {
-            (0..taken)
-                .map(|i| self.queued[at(i)])
-                .filter(|q| !q.given_up)
-        };
+        let frames = || (0..taken).map(|i| self.queued[at(i)]).filter(|q| !q.given_up);
 
         let attempted = frames().count();
         let all_sent = octets == Some(frames().map(|q| q.len).sum());

@@ -16,11 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passes a test that cannot run here, except in CI, where everything has to run.
 pub(crate) fn skip(reason: impl Display) {
-    assert_ne!(
-        std::env::var("CI").as_deref(),
-        Ok("true"),
-        "cannot run in CI: {reason}"
-    );
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "cannot run in CI: {reason}");
     println!("SKIPPED: {reason}");
 }
 
@@ -40,9 +36,7 @@ impl Pair {
         let (left, right) = (namespace()?, namespace()?);
         left.run(|| {
             let a = VethEnd::new("left").mac(LEFT_MAC);
-            let b = VethEnd::new("right")
-                .mac(RIGHT_MAC)
-                .namespace(right.as_fd());
+            let b = VethEnd::new("right").mac(RIGHT_MAC).namespace(right.as_fd());
             Netlink::open().unwrap().create_veth(&a, &b).unwrap();
         })
         .unwrap();
@@ -52,15 +46,11 @@ impl Pair {
     }
 
     pub(crate) fn sender(&self, config: &TxConfig) -> PacketTxRing {
-        self.left
-            .run(|| PacketTxRing::open("left", config).unwrap())
-            .unwrap()
+        self.left.run(|| PacketTxRing::open("left", config).unwrap()).unwrap()
     }
 
     pub(crate) fn receiver(&self, config: &RxConfig) -> PacketRxRing {
-        self.right
-            .run(|| PacketRxRing::open("right", config).unwrap())
-            .unwrap()
+        self.right.run(|| PacketRxRing::open("right", config).unwrap()).unwrap()
     }
 }
 
@@ -75,18 +65,8 @@ fn silence(name: &str, mtu: u32) {
 
 /// Both ways of receiving: every test of the receiver is run with each.
 pub(crate) fn rx_configs() -> [RxConfig; 2] {
-    let blocks = RxMode::Blocks {
-        size: 1 << 17,
-        count: 16,
-        timeout: Duration::from_millis(1),
-    };
-    [
-        RxConfig::default(),
-        RxConfig {
-            mode: blocks,
-            ..RxConfig::default()
-        },
-    ]
+    let blocks = RxMode::Blocks { size: 1 << 17, count: 16, timeout: Duration::from_millis(1) };
+    [RxConfig::default(), RxConfig { mode: blocks, ..RxConfig::default() }]
 }
 
 /// A frame of `len` octets with `ether_type` and a content that depends on `number`.

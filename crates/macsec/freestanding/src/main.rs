@@ -97,19 +97,12 @@ fn secy(suite: CipherSuite, ours: Sci, peer: Sci) -> Option<Fixture> {
     let ki = Ki([1; 16]);
     let sak = Sak::new(&[0x42; 32][..suite.key_len()]).ok()?;
     let salt = suite.is_xpn().then_some(Salt([7; 12]));
-    secy.install_key(&DataKey::new(ki, suite, sak, salt).ok()?)
-        .ok()?;
+    secy.install_key(&DataKey::new(ki, suite, sak, salt).ok()?).ok()?;
     let ssci = |sci: Sci| suite.is_xpn().then_some(Ssci(u32::from(sci.mac().0[5])));
     let an = An::default();
     let offset = ConfidentialityOffset::Zero;
     secy.create_receive_sc(peer).ok()?;
-    let receive = ReceiveSa {
-        an,
-        ki,
-        ssci: ssci(peer),
-        lowest_pn: 1,
-        offset,
-    };
+    let receive = ReceiveSa { an, ki, ssci: ssci(peer), lowest_pn: 1, offset };
     secy.install_receive_sa(peer, &receive).ok()?;
     secy.enable_receive_sa(peer, an).ok()?;
     let transmit = TransmitSa {

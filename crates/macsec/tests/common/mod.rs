@@ -85,12 +85,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(suite: CipherSuite, confidentiality: Confidentiality) -> Self {
         let (pn, an) = (1, an(0));
-        Self {
-            suite,
-            confidentiality,
-            pn,
-            an,
-        }
+        Self { suite, confidentiality, pn, an }
     }
 
     pub(crate) fn at_pn(self, pn: u64) -> Self {
@@ -282,31 +277,14 @@ impl RawFrame {
         let addresses = frame_of(self.source, &[]);
         let aad = [&addresses, &self.sectag(), clear].concat();
         let (mut text, mut tag) = (text.to_vec(), [0; 16]);
-        key.seal(&mut SealJob {
-            nonce: self.nonce(),
-            aad: &aad,
-            text: &mut text,
-            tag: &mut tag,
-        });
-        [
-            &addresses,
-            &self.clear_tags,
-            &self.sectag(),
-            clear,
-            &text,
-            &tag,
-        ]
-        .map(|part: &[u8]| part)
-        .concat()
+        key.seal(&mut SealJob { nonce: self.nonce(), aad: &aad, text: &mut text, tag: &mut tag });
+        [&addresses, &self.clear_tags, &self.sectag(), clear, &text, &tag]
+            .map(|part: &[u8]| part)
+            .concat()
     }
 
     /// Addresses, clear tags and User Data: what should be delivered.
     pub(crate) fn plain(&self) -> Vec<u8> {
-        [
-            &frame_of(self.source, &[])[..],
-            &self.clear_tags,
-            &self.user_data,
-        ]
-        .concat()
+        [&frame_of(self.source, &[])[..], &self.clear_tags, &self.user_data].concat()
     }
 }
