@@ -1,4 +1,5 @@
 //! Comparing contenders by turns, so that the drift of a machine cancels out.
+#![forbid(unsafe_code)]
 
 mod contender;
 mod paired;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli;
+use crate::exit;
 
 /// Options of `macsec keygen`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> ExitCode {
             print(&keys, options.json);
             ExitCode::SUCCESS
         }
-        Err(error) => cli::cannot_run("keygen", &format_args!("no random numbers: {error}")),
+        Err(error) => exit::cannot_run("keygen", &format_args!("no random numbers: {error}")),
     }
 }
 

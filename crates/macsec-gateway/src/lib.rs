@@ -5,12 +5,14 @@
 //! | [`cli`] | the command line |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`keygen`] | keys from the system's random number generator |
+//! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod demo;
+pub mod exit;
 pub mod keygen;
 pub mod port;
 

@@ -3,6 +3,7 @@
 //! File descriptors are borrowed (so they are open), and each kernel structure is passed with its
 //! own size. Where the kernel decides by a number how much memory it touches, the function says
 //! which numbers its callers in this crate may pass.
+#![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_ulong, c_void};
 use std::io;

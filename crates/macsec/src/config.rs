@@ -100,8 +100,8 @@ impl Default for Config {
 pub struct Compat {
     /// Take `C` without `E` for integrity only, as Linux does, instead of for a bad tag.
     pub accept_changed_text: bool,
-    /// With `validateFrames` Disabled, decrypt encrypted frames nevertheless and deliver the valid ones, as Linux
-    /// does, instead of discarding them all.
+    /// With `validateFrames` Disabled, decrypt encrypted frames nevertheless and deliver the valid
+    /// ones, as Linux does, instead of discarding them all.
     pub disabled_decrypts: bool,
 }
 

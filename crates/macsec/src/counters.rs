@@ -208,21 +208,21 @@ impl Counters {
             + self.local.in_reserved_tci
     }
 
-    /// The Controlled Port's ifInErrors.
+    /// The Controlled Port's ifInErrors: InPktsBadTag, InPktsNoSAError and InPktsNotValid.
     #[must_use]
     pub const fn in_errors(&self) -> u64 {
         let v = &self.verification;
         v.in_pkts_bad_tag + v.in_pkts_no_sa_error + self.receive_scs.in_pkts_not_valid
     }
 
-    /// The Controlled Port's ifInDiscards.
+    /// The Controlled Port's ifInDiscards: InPktsNoTag, InPktsOverrun and InPktsLate.
     #[must_use]
     pub const fn in_discards(&self) -> u64 {
         let v = &self.verification;
         v.in_pkts_no_tag + v.in_pkts_overrun + self.receive_scs.in_pkts_late
     }
 
-    /// The Controlled Port's ifOutErrors.
+    /// The Controlled Port's ifOutErrors: OutPktsTooLong.
     #[must_use]
     pub const fn out_errors(&self) -> u64 {
         self.generation.out_pkts_too_long

@@ -21,8 +21,8 @@ const MAX_CLEAR_TAGS_LEN: usize = 2 * VLAN_TAG_LEN;
 /// VLAN tags that stay readable between the addresses and the SecTAG.
 ///
 /// Some carriers select the service by a VLAN tag and so must see it. Such tags are **not
-/// authenticated**: whoever holds the wire can change them. A frame with fewer tags than allowed here is handled with
-/// those it has. Tags count as such with TPID 81-00 or 88-A8.
+/// authenticated**: whoever holds the wire can change them. A frame with fewer tags than allowed
+/// here is handled with those it has. Tags count as such with TPID 81-00 or 88-A8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ClearVlanTags {
     /// The SecTAG follows the source address, as 802.1AE has it.

@@ -17,8 +17,8 @@ impl<T, S: AsRef<[T]> + AsMut<[T]> + ?Sized> Storage<T> for S {}
 
 /// Room for one expanded key, to be lent to a SecY. SAs share the key of a slot.
 ///
-/// A SecY needs as many as there are SAKs at a time: two for one peer or many under MKA, three to overlap generously;
-/// more if every peer has a static key of its own.
+/// A SecY needs as many as there are SAKs at a time: two for one peer or many under MKA, three to
+/// overlap generously; more if every peer has a static key of its own.
 pub struct KeySlot<K>(Option<InstalledKey<K>>);
 
 impl<K> KeySlot<K> {

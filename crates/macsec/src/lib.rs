@@ -8,28 +8,33 @@
 //!
 //! # Protect and validate
 //!
-//! Frames are contiguous octets from the destination address on, without FCS. Protection needs [`HEADROOM`] and
-//! [`TAILROOM`] around them, because the SecTAG goes in by moving the addresses forward and not the payload back.
+//! Frames are contiguous octets from the destination address on, without FCS. Protection needs
+//! [`HEADROOM`] and [`TAILROOM`] around them, because the SecTAG goes in by moving the addresses
+//! forward and not the payload back.
 //!
-//! [`SecY::protect`] and [`SecY::validate`] do everything in one call; their batch forms do it for many frames
-//! at once. Each is made of three steps, which are public so that worker threads or a hardware engine can stand between
-//! them:
+//! [`SecY::protect`] and [`SecY::validate`] do everything in one call; their batch forms do it for
+//! many frames at once. Each is made of three steps, which are public so that worker threads or a
+//! hardware engine can stand between them:
 //!
 //! | | step one | step two, shared key, `&self` | step three, `&mut` |
 //! |---|---|---|---|
 //! | transmit | [`SecY::reserve`] packet numbers | [`Sealer::seal`] | [`SecY::count_sealed`] |
-//! | receive | [`Parsed::new`] | [`SecY::open`], or [`SecY::admit`] and [`Admitted::open`] | [`SecY::commit`] |
+//! | receive | [`Parsed::new`] | [`SecY::open`] | [`SecY::commit`] |
+//!
+//! [`SecY::open`] is [`SecY::admit`], which finds the SA, and [`Admitted::open`], which needs only
+//! the key. Take these two where the cipher runs on another thread.
 //!
 //! # What the types make impossible
 //!
-//! - A (key, nonce) pair used twice: packet numbers are move-only values ([`PnBlock`], [`ReservedPn`]), tied to the
-//!   SA that made them and spent by sealing. No call takes a key and a nonce.
+//! - A (key, nonce) pair used twice: packet numbers are move-only values ([`PnBlock`],
+//!   [`ReservedPn`]), tied to the SA that made them and spent by sealing. No call takes a key and a
+//!   nonce.
 //! - An SA with a part missing: [`DataKey`], [`TransmitSa`] and [`ReceiveSa`] are given whole.
 //! - Plaintext before the verdict: an [`Opened`] frame shows its octets only after [`SecY::commit`].
 //! - Clear text on the wire by mistake: only a SecY makes a [`ProtectedFrame`].
 //!
-//! Where the standard's meaning is not settled by public sources, the choice made is documented at the item it
-//! concerns, and those that matter in practice are switches in [`Compat`].
+//! Where the standard's meaning is not settled by public sources, the choice made is documented at
+//! the item it concerns, and those that matter in practice are switches in [`Compat`].
 #![no_std]
 #![forbid(unsafe_code)]
 

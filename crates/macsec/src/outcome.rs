@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{SecTagError, ValidateFrames};
 
-/// What became of a received frame (802.1AE clause 10.6, secy.md section 11).
+/// What became of a received frame (802.1AE clause 10.6).
 ///
 /// Each variant is one counter, named in its text. The first seven are delivered to the Controlled
 /// Port, the others discarded.

@@ -1,5 +1,5 @@
 //! The first step of frame verification: what kind of frame is it, and where are its parts
-//! (802.1AE clause 9.12 and secy.md sections 4 and 5).
+//! (802.1AE clauses 9.7 and 9.12).
 
 use core::ops::Range;
 
@@ -71,7 +71,7 @@ impl Form {
         if !frame::is_macsec_at(octets, at) {
             return Self::Untagged;
         }
-        // This question comes before the rules for valid tags (secy.md section 11, step 2).
+        // This question comes before the rules for valid tags (question 2 of the table in `validate`).
         if octets.get(at + 2).is_some_and(|&tci_an| TagProtection::is_reserved(tci_an)) {
             return Self::ReservedTci;
         }

@@ -51,7 +51,8 @@ pub struct Refused<F> {
     pub frame: FrameBuf<F>,
 }
 
-/// A frame that has been sealed and not counted yet. [`SecY::count_sealed`] turns it into a [`ProtectedFrame`].
+/// A frame that has been sealed and not counted yet. [`SecY::count_sealed`] turns it into a
+/// [`ProtectedFrame`].
 #[derive(Debug)]
 #[must_use = "the frame has been neither counted nor sent"]
 pub struct Sealed<F> {
@@ -62,8 +63,9 @@ pub struct Sealed<F> {
 
 /// What a transmit SA needs to seal frames, without the SecY: the middle one of the three steps.
 ///
-/// `K` is a key or a reference to one. With [`Shared`](crate::Shared) keys, [`detach`](Sealer::detach) gives a
-/// sealer to every worker thread. It only seals packet numbers that the very same SA reserved.
+/// `K` is a key or a reference to one. With [`Shared`](crate::Shared) keys,
+/// [`detach`](Sealer::detach) gives a sealer to every worker thread. It only seals packet numbers
+/// that the very same SA reserved.
 pub struct Sealer<K> {
     key: K,
     owner: SaTicket,
@@ -109,8 +111,8 @@ impl<K: GcmKey> Sealer<K> {
         self.seal_with(pn.into_fresh(), frame)
     }
 
-    /// Seals frames in batches, each with the next packet number of `pns`, and passes them on in order. Frames
-    /// beyond the end of `pns` are refused as [`ProtectError::PnExhausted`].
+    /// Seals frames in batches, each with the next packet number of `pns`, and passes them on in
+    /// order. Frames beyond the end of `pns` are refused as [`ProtectError::PnExhausted`].
     pub fn seal_batch<F>(
         &self,
         pns: &mut PnBlock,
@@ -200,7 +202,8 @@ impl<K: GcmKey> Sealer<K> {
         Ok(Prepared { frame, nonce: self.base.with_pn(pn), data, text, clear_tags, encrypted })
     }
 
-    /// Checks all there is to check while the frame is untouched. Gives the length of addresses and clear tags.
+    /// Checks all there is to check while the frame is untouched. Gives the length of addresses and
+    /// clear tags.
     #[inline]
     fn check<F>(&self, frame: &FrameBuf<F>) -> Result<usize, ProtectError>
     where
@@ -291,8 +294,8 @@ where
         count(counters, sealed)
     }
 
-    /// Protects frames in batches and passes them on in order, each sent or refused. The same octets and counts as
-    /// [`protect`](Self::protect) one by one, in less time.
+    /// Protects frames in batches and passes them on in order, each sent or refused. The same
+    /// octets and counts as [`protect`](Self::protect) one by one, in less time.
     pub fn protect_batch<F>(
         &mut self,
         frames: impl IntoIterator<Item = FrameBuf<F>>,
@@ -315,8 +318,11 @@ where
         }
     }
 
-    /// Step one: sets up to `count` packet numbers of the encoding SA aside. Fewer when its last ones are near,
-    /// and at least one unless `count` is zero.
+    /// Step one: sets up to `count` packet numbers of the encoding SA aside. Fewer when its last
+    /// ones are near, and at least one unless `count` is zero.
+    ///
+    /// These steps always protect: with `protectFrames` false, only [`protect`](Self::protect) and
+    /// [`protect_batch`](Self::protect_batch) pass frames in clear.
     ///
     /// # Errors
     /// [`ProtectError::NoTransmitSa`]; [`ProtectError::PnExhausted`]. Not counted here: refuse the frame by
@@ -356,8 +362,8 @@ where
         matches!(self.tag_sci(), TagSci::Explicit(_))
     }
 
-    /// How the SCI goes into SecTAGs (802.1AE clause 10.5.3): in full if told so, or if there is more than one
-    /// peer and neither `useES` nor `useSCB` says otherwise.
+    /// How the SCI goes into SecTAGs (802.1AE clause 10.5.3): in full if told so, or if there is
+    /// more than one peer and neither `useES` nor `useSCB` says otherwise.
     #[inline]
     fn tag_sci(&self) -> TagSci {
         let config = &self.config;

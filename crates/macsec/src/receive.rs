@@ -33,9 +33,10 @@ pub struct ReceiveSaStatus {
     pub suite: CipherSuite,
     /// Whether frames are accepted with it.
     pub in_use: bool,
-    /// nextPN: one above the highest PN of a valid frame.
+    /// nextPN: one above the highest PN of a valid frame, or lowestPN if that is greater. Stays at
+    /// 2^64 - 1 once that PN itself has come.
     pub next_pn: u64,
-    /// lowestPN: frames below are late.
+    /// lowestPN: frames below are late. Stays at 2^64 - 1 like nextPN.
     pub lowest_pn: u64,
 }
 

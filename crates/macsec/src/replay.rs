@@ -35,8 +35,9 @@ impl ReplayState {
         self.floor.saturating_add(1)
     }
 
-    /// Where this SA may begin again once it has been deleted: at lowestPN, or, if `without_duplicates`, at nextPN, as
-    /// what was seen in the window is forgotten. `None` if 2^64 - 1 itself has gone and no PN is left.
+    /// Where this SA may begin again once it has been deleted: at lowestPN, or, if
+    /// `without_duplicates`, at nextPN, as what was seen in the window is forgotten. `None` if the
+    /// last PN of all, 2^64 - 1, has gone.
     pub(crate) const fn acceptable_from(&self, without_duplicates: bool) -> Option<u64> {
         let gone = if without_duplicates { self.highest } else { self.floor };
         gone.checked_add(1)
@@ -70,7 +71,8 @@ impl ReplayState {
         pn <= self.floor
     }
 
-    /// Whether `pn` is known to have been seen. Only what [`advance`](Self::advance) was told to track is known.
+    /// Whether `pn` is known to have been seen. Only what [`advance`](Self::advance) was told to
+    /// track is known.
     #[inline]
     pub(crate) fn is_duplicate(&self, pn: u64) -> bool {
         let (word, bit) = position(pn);

@@ -187,7 +187,7 @@ impl SecTag {
     ///
     /// `mpdu_len` is what follows from the EtherType to the end of the frame, and `frame_len` the whole
     /// frame. A short frame may carry padding after its ICV, which MACs add up to 60 octets;
-    /// a frame longer than that has no business to be padded (design decision: secy.md calls it UNCONFIRMED).
+    /// a frame longer than that has no business to be padded (a decision: see U3 in ARCHITECTURE.md).
     #[inline]
     pub(crate) fn secure_data_end(
         &self,
@@ -248,8 +248,8 @@ impl TagProtection {
         }
     }
 
-    /// Whether the octet that holds TCI and AN has `E` set and `C` clear. That question comes before any other
-    /// about a tag, so it is asked of the bare octet.
+    /// Whether the octet that holds TCI and AN has `E` set and `C` clear. That question comes
+    /// before any other about a tag, so it is asked of the bare octet.
     pub(crate) const fn is_reserved(tci_an: u8) -> bool {
         matches!(Self::of(tci_an), Self::Reserved)
     }

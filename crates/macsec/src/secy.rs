@@ -24,12 +24,13 @@ use crate::{
 /// - `R` holds [`ReceiveScSlot`]s, one for each peer.
 ///
 /// To bring up an SA: [`install_key`](Self::install_key), then
-/// [`install_receive_sa`](Self::install_receive_sa) and [`enable_receive_sa`](Self::enable_receive_sa) for every peer,
-/// then [`install_transmit_sa`](Self::install_transmit_sa) and
+/// [`install_receive_sa`](Self::install_receive_sa) and
+/// [`enable_receive_sa`](Self::enable_receive_sa) for every peer, then
+/// [`install_transmit_sa`](Self::install_transmit_sa) and
 /// [`enable_transmit_sa`](Self::enable_transmit_sa).
 ///
-/// To move frames: [`protect`](Self::protect) and [`validate`](Self::validate), or their batch forms, or the three steps
-/// that these are made of.
+/// To move frames: [`protect`](Self::protect) and [`validate`](Self::validate), or their batch
+/// forms, or the three steps that these are made of.
 ///
 /// A packet number is never used twice under a key. Reservations are move-only values; an SA cannot
 /// be installed at a packet number that was used before (the last 16 SAs are remembered); one SAK serves one
@@ -145,7 +146,8 @@ where
         Ok(())
     }
 
-    /// Every counter, receive SCs summed up. [`receive_sc_counters`](Self::receive_sc_counters) has them one by one.
+    /// Every counter, receive SCs summed up. [`receive_sc_counters`](Self::receive_sc_counters) has
+    /// them one by one.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
@@ -167,7 +169,8 @@ where
         Ok(())
     }
 
-    /// Erases a key that no SA uses any more.
+    /// Erases a key that no SA uses any more. Clones of a [`Shared`](macsec_gcm::Shared) key, such
+    /// as detached sealers hold, live on until they are dropped.
     ///
     /// # Errors
     /// [`KeyError::UnknownKi`]; [`KeyError::InUseBySa`].
@@ -229,7 +232,8 @@ where
         Ok(())
     }
 
-    /// Stops sending with the SA of `an`. If it was the encoding SA, nothing is sent until another is enabled.
+    /// Stops sending with the SA of `an`. If it was the encoding SA, nothing is sent until another
+    /// is enabled. Packet numbers reserved before can still be sealed.
     ///
     /// # Errors
     /// [`LifeCycleError::NoSuchSa`].
@@ -241,8 +245,12 @@ where
         Ok(())
     }
 
-    /// Deletes the transmit SA of `an`, provided that it is the one with key `ki`: a late order to retire an
-    /// old SA must not hit its successor. Packet numbers reserved from it can no longer be sealed here.
+    /// Deletes the transmit SA of `an`, provided that it is the one with key `ki`: a late order to
+    /// retire an old SA must not hit its successor.
+    ///
+    /// There is no [`sealer`](Self::sealer) any more for packet numbers reserved from it. One that
+    /// was [detached](crate::Sealer::detach) before goes on until it is dropped; the numbers it
+    /// seals are not handed out again.
     ///
     /// # Errors
     /// [`LifeCycleError::NoSuchSa`]; [`LifeCycleError::OtherKey`].
@@ -498,9 +506,9 @@ pub enum InstallError {
     NoSuchSc,
     /// The AN is taken: delete its SA first.
     AnInUse,
-    /// Another SA uses the same SAK with the same SCI or SSCI, or has done so with another SSCI: packet numbers
-    /// would meet. Above all, transmitting and receiving under one SCI or SSCI, be it at the same time or
-    /// one after the other.
+    /// Another SA uses the same SAK with the same SCI or SSCI, or has done so with another SSCI:
+    /// packet numbers would meet. Above all, transmitting and receiving under one SCI or SSCI, be
+    /// it at the same time or one after the other.
     NonceInUse,
     /// The SAK was in use here before and had got further than this packet number.
     PnRegress,

@@ -142,7 +142,8 @@ impl FreshPn {
     }
 }
 
-/// What ties a reservation to the very SA that made it: the SecY (by its SCI), the key, and which installation.
+/// What ties a reservation to the very SA that made it: the SecY (by its SCI), the key, and which
+/// installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SaTicket {
     pub(crate) sci: Sci,

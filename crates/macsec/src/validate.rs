@@ -1,4 +1,21 @@
 //! Frame verification in three steps (802.1AE clause 10.6): parse (next door), open, commit.
+//!
+//! In the order of the standard, which decides what counts when several things are wrong:
+//!
+//! | | question | if so |
+//! |---|---|---|
+//! | 0 | `validateFrames` Null? | deliver as it came |
+//! | 1 | no SecTAG? | Strict: NoTag; else Untagged, deliver as it came |
+//! | 2 | `E` without `C`? | not for the Controlled Port |
+//! | 3 | SecTAG or length invalid? | BadTag |
+//! | 4 | no SA in use? | `C` set or Strict: NoSAError; else NoSA, deliver |
+//! | 5 | PN, recovered, below lowestPN, and `replayProtect`? | Late |
+//! | 6 | no capacity? | Overrun; else verify and decrypt, unless Disabled |
+//! | 7 | as 5, for the state may have moved | Late |
+//! | 8 | not valid? | `C` set or Strict: NotValid; else Invalid, deliver |
+//! | | not validated, or valid | below lowestPN: Delayed; else Unchecked or OK; deliver |
+//! | 9 | valid: | nextPN and lowestPN move up |
+//! | 10 | valid: | octets count as decrypted or validated |
 
 use core::{fmt, ops::Range};
 
@@ -22,9 +39,9 @@ pub struct Admitted<F> {
     fate: Fate,
 }
 
-/// A received frame after step two. Whether it is delivered, [`SecY::commit`] says; until then there is no way to
-/// its octets. (A buffer that was only lent is the lender's again when this is dropped: do not read what was
-/// never committed.)
+/// A received frame after step two. Whether it is delivered, [`SecY::commit`] says; until then
+/// there is no way to its octets. (A buffer that was only lent is the lender's again when this is
+/// dropped: do not read what was never committed.)
 ///
 /// ```compile_fail
 /// fn peek(opened: &macsec::Opened<Vec<u8>>) -> &[u8] {
@@ -107,8 +124,8 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
         self.into_opened()
     }
 
-    /// As [`open`](Self::open) for many frames under one key, in batches; passes them on in order. The same outcomes in
-    /// less time.
+    /// As [`open`](Self::open) for many frames under one key, in batches; passes them on in order.
+    /// The same outcomes in less time.
     ///
     /// `key` must be the key of all that need one: see [`SecY::key_of`].
     pub fn open_batch(
@@ -154,7 +171,8 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
         }
     }
 
-    /// The job for the cipher. The clear VLAN tags have been lifted, and [`settle`](Self::settle) puts them back.
+    /// The job for the cipher. The clear VLAN tags have been lifted, and [`settle`](Self::settle)
+    /// puts them back.
     ///
     /// A frame that needs no opening gets a job on nothing; `needs_key` tells.
     #[inline]
@@ -215,7 +233,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Verdict<F> {
         self.range.clone()
     }
 
-    /// The buffer, whole. That of a discarded frame holds no plaintext.
+    /// The buffer, whole. In that of a discarded frame nothing that came encrypted is readable.
     #[must_use]
     pub fn into_buffer(self) -> F {
         self.frame
@@ -236,8 +254,8 @@ where
         self.commit(opened)
     }
 
-    /// Validates frames in batches and passes the verdicts on in order. The same outcomes, octets and counts as
-    /// [`validate`](Self::validate) one by one, in less time.
+    /// Validates frames in batches and passes the verdicts on in order. The same outcomes, octets
+    /// and counts as [`validate`](Self::validate) one by one, in less time.
     pub fn validate_batch<F: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         frames: impl IntoIterator<Item = F>,
@@ -278,18 +296,19 @@ where
         Admitted { frame: parsed.frame, fate }
     }
 
-    /// The key that opens `admitted`, if it needs one. With [`Shared`](crate::Shared) keys, clone it for another
-    /// thread.
+    /// The key that opens `admitted`, if it needs one. With [`Shared`](crate::Shared) keys, clone
+    /// it for another thread.
     #[must_use]
     pub fn key_of<F: AsRef<[u8]> + AsMut<[u8]>>(&self, admitted: &Admitted<F>) -> Option<&B::Key> {
         admitted.key_index().and_then(|index| self.keys.get(index)).map(|installed| &installed.key)
     }
 
-    /// Step three: checks the packet number again, moves the replay window, counts, and says what becomes of
-    /// the frame. Commit in the order of arrival, and to the SecY that opened the frame: any other finds no SA.
+    /// Step three: checks the packet number again, moves the replay window, counts, and says what
+    /// becomes of the frame. Commit in the order of arrival, and to the SecY that opened the frame:
+    /// any other finds no SA.
     ///
-    /// The controls of this moment count. Where `validateFrames` has become stricter since the frame was opened, it is
-    /// discarded if it could not be delivered now.
+    /// The controls of this moment count. Where `validateFrames` has become stricter since the
+    /// frame was opened, it is discarded if it could not be delivered now.
     #[inline]
     pub fn commit<F: AsRef<[u8]> + AsMut<[u8]>>(&mut self, opened: Opened<F>) -> Verdict<F> {
         let Opened { mut frame, fate } = opened;
@@ -319,7 +338,7 @@ where
         Verdict { frame, outcome, range }
     }
 
-    /// Steps 0 to 5 of secy.md section 11.
+    /// Questions 0 to 5 of the table above.
     #[inline]
     fn fate_of<F>(&self, parsed: &Parsed<F>) -> Fate
     where
@@ -393,7 +412,7 @@ where
         Fate::WithSa { claim, finding }
     }
 
-    /// Steps 6 to 10 of secy.md section 11.
+    /// Questions 6 to 10 of the table above.
     #[inline]
     fn settle_claim(&mut self, claim: &Claim, finding: Finding) -> ReceiveOutcome {
         let config = &self.config;

@@ -1,5 +1,5 @@
-//! The example frames of 802.1AE Annex C, octet for octet, through the SecY and back; frames with a confidentiality
-//! offset, and DPDK's bad frames.
+//! The example frames of 802.1AE Annex C, octet for octet, through the SecY and back; frames with a
+//! confidentiality offset, and DPDK's bad frames.
 
 mod common;
 

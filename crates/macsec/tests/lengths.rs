@@ -1,4 +1,4 @@
-//! Every length rule of secy.md sections 4 and 5, on both sides of its border.
+//! Every length rule of 802.1AE clauses 9.7 and 9.12, on both sides of its border.
 
 mod common;
 

@@ -11,7 +11,7 @@ use macsec::{
     SecTag, SecTagError, TagProtection, TagSci,
 };
 
-/// 802.1AE-2018's names and their YANG leaves (secy.md section 13).
+/// 802.1AE-2018's names and their YANG leaves.
 const NAMES: [(&str, &str); 20] = [
     ("InPktsUntagged", "in-pkts-untagged"),
     ("InPktsNoTag", "in-pkts-no-tag"),

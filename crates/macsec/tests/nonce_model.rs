@@ -1,5 +1,5 @@
-//! Whatever is called in whatever order, no nonce meets a key twice: seen by a cipher that keeps a list, and read
-//! off the wire.
+//! Whatever is called in whatever order, no nonce meets a key twice: seen by a cipher that keeps a
+//! list, and read off the wire.
 
 mod common;
 

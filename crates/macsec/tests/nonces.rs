@@ -135,9 +135,9 @@ fn no_two_sas_share_key_and_sci_or_ssci() {
     }
 }
 
-/// Regression: nothing hindered an SA from transmitting under the very key and SCI (or SSCI) that a deleted receive
-/// SA had: the peer's packet numbers all over again. Likewise in the other direction, where a former self could be
-/// replayed.
+/// Regression: nothing hindered an SA from transmitting under the very key and SCI (or SSCI) that a
+/// deleted receive SA had: the peer's packet numbers all over again. Likewise in the other
+/// direction, where a former self could be replayed.
 #[test]
 fn a_former_receive_sas_nonces_are_not_transmitted_nor_the_reverse() {
     for suite in CipherSuite::ALL {
@@ -199,8 +199,8 @@ fn the_last_sixteen_keys_are_remembered() {
     assert!(may_begin_at(&mut secy, 1, 1), "the seventeenth is forgotten");
 }
 
-/// Regression: an SA that came back kept its old place in the history, so that the very latest could be the first to
-/// be forgotten.
+/// Regression: an SA that came back kept its old place in the history, so that the very latest
+/// could be the first to be forgotten.
 #[test]
 fn an_sa_that_comes_back_is_the_latest_again() {
     let mut secy = bare_secy(Portable, SENDER, Config::default());

@@ -1,4 +1,4 @@
-//! The outcome table of secy.md section 11, row by row, as a table.
+//! What becomes of a received frame (802.1AE clause 10.6), row by row, as a table.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! How a SecTAG names its SC: explicit, end station, single copy broadcast, point-to-point (secy.md section 3).
+//! How a SecTAG names its SC: explicit, end station, single copy broadcast, point-to-point.
 
 mod common;
 
@@ -141,7 +141,7 @@ fn an_explicit_sci_need_not_match_the_source_address() {
     assert_eq!(received, (ReceiveOutcome::Ok, Some(raw.plain())));
 }
 
-/// In an unencrypted frame for nobody, both lengths of tag are stripped (secy.md note g).
+/// In an unencrypted frame for nobody, both lengths of tag are stripped.
 #[test]
 fn unencrypted_frames_of_unknown_scs_are_delivered_stripped_unless_strict() {
     for tci_an in [0x20, 0x40, 0x50, 0x10, 0x00] {

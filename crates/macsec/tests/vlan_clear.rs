@@ -1,4 +1,4 @@
-//! VLAN tags in clear between the addresses and the SecTAG: readable, and not authenticated (secy.md section 8).
+//! VLAN tags in clear between the addresses and the SecTAG: readable, and not authenticated.
 
 mod common;
 

@@ -30,7 +30,7 @@ use self::{
     wire::{Attacker, Shared, WireTap},
     worker::{DemoKey, Status, Worker},
 };
-use crate::cli::{EXIT_FAILED, cannot_run};
+use crate::exit::{self, cannot_run};
 
 /// How often the attacker strikes.
 const STRIKE_INTERVAL: Duration = Duration::from_millis(400);
@@ -58,7 +58,7 @@ pub struct Options {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     if let Err(error) = get_privileges() {
-        return cannot_run("demo", &format_args!("{error}; root has it"));
+        return cannot_run("demo", &error);
     }
     let topology = match Topology::new() {
         Ok(topology) => topology,
@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(observed) => Report::new(observed),
         Err(error) => {
             eprintln!("macsec demo: {error}");
-            return ExitCode::from(EXIT_FAILED);
+            return ExitCode::from(exit::FAILED);
         }
     };
     if options.json {
@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> ExitCode {
     } else {
         report.print();
     }
-    if report.passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
+    if report.passed { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) }
 }
 
 /// Root has what it takes. Anyone else may be root of a user namespace, if the system lets them.

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::topology::{End, TAP, Topology, WIRE_MTU};
 use crate::{
-    cli,
+    exit,
     port::{Port, PortError, StaticKeys},
 };
 
@@ -221,7 +221,7 @@ impl Drop for Worker {
 pub fn run() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::cannot_run("demo-gateway", &error),
+        Err(error) => exit::cannot_run("demo-gateway", &error),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Region`] is one block (TPACKET_V3) or one slot (TPACKET_V2) of a ring. The kernel and this
 //! process own it in turn; the status word says who. The type hands out the octets only while they
 //! are ours, so all code above it is safe.
+#![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::BorrowedFd;

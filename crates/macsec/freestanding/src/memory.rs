@@ -29,8 +29,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
         // SAFETY: `to` is not inside what is still to be read, so copying upwards is sound.
         return unsafe { memcpy(to, from, len) };
     }
-    // SAFETY: from the last octet downwards, as `to` lies inside `from`'s area. `len` is above zero here, so the last
-    // octets exist. The direction flag is put back.
+    // SAFETY: from the last octet downwards, as `to` lies inside `from`'s area. `len` is above zero
+    // here, so the last octets exist. The direction flag is put back.
     unsafe {
         asm!(
             "std", "rep movsb", "cld",

@@ -1,7 +1,8 @@
 //! Small builders that the integration tests share.
 //!
-//! One station, `SENDER`, transmits; another, `RECEIVER`, has a receive SC for it. Frames can also be made without a
-//! SecY, by [`RawFrame`], from nothing but the cipher and secy.md: that is the independent opinion.
+//! One station, `SENDER`, transmits; another, `RECEIVER`, has a receive SC for it. Frames can also
+//! be made without a SecY, by [`RawFrame`], from nothing but the cipher and the standard's layout:
+//! that is the independent opinion.
 #![allow(dead_code)] // Every test file uses its own part of this.
 
 use macsec::{
@@ -206,7 +207,7 @@ pub(crate) fn outcome<B: Backend>(secy: &mut VecSecY<B>, octets: &[u8]) -> Recei
     validate(secy, octets).0
 }
 
-/// A protected frame made without a SecY, after secy.md sections 2, 7 and 8.
+/// A protected frame made without a SecY, octet by octet (802.1AE clauses 9 and 14).
 #[derive(Clone, Debug)]
 pub(crate) struct RawFrame {
     pub(crate) suite: CipherSuite,
