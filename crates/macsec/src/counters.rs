@@ -59,7 +59,7 @@ pub struct ReceiveScCounters {
     /// InPktsNotValid: frames with a wrong ICV, discarded.
     pub in_pkts_not_valid: u64,
     /// Local, not the standard's: frames whose PN was seen before, discarded (`detect_duplicates`).
-    pub duplicate: u64,
+    pub in_duplicate: u64,
 }
 
 impl ReceiveScCounters {
@@ -71,7 +71,7 @@ impl ReceiveScCounters {
         self.in_pkts_late += other.in_pkts_late;
         self.in_pkts_invalid += other.in_pkts_invalid;
         self.in_pkts_not_valid += other.in_pkts_not_valid;
-        self.duplicate += other.duplicate;
+        self.in_duplicate += other.in_duplicate;
     }
 }
 
@@ -203,7 +203,7 @@ impl Counters {
     pub const fn discarded_in(&self) -> u64 {
         self.in_errors()
             + self.in_discards()
-            + self.receive_scs.duplicate
+            + self.receive_scs.in_duplicate
             + self.local.in_runt
             + self.local.in_reserved_tci
     }

@@ -1,6 +1,6 @@
 //! Where things are in an Ethernet frame, and the buffers frames come in.
 
-use core::ops::Range;
+use core::{fmt, ops::Range};
 
 use crate::{
     MacAddress,
@@ -135,11 +135,17 @@ impl ClearTags {
 /// The payload itself never moves.
 ///
 /// `F` is whatever holds octets: `&mut [u8]`, `Vec<u8>`, a buffer of a pool.
-#[derive(Debug)]
 pub struct FrameBuf<F> {
     pub(crate) buffer: F,
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+/// Shows where the frame is, and none of its octets: they are user data.
+impl<F> fmt::Debug for FrameBuf<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameBuf({}..{})", self.start, self.end)
+    }
 }
 
 impl<F: AsRef<[u8]> + AsMut<[u8]>> FrameBuf<F> {

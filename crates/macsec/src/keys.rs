@@ -54,6 +54,14 @@ impl<S> KeyStore<S> {
         Self { slots }
     }
 
+    /// How many keys there is room for.
+    pub(crate) fn capacity<K>(&self) -> usize
+    where
+        S: Storage<KeySlot<K>>,
+    {
+        self.slots.as_ref().len().min(MAX_KEYS)
+    }
+
     pub(crate) fn install<B: Backend>(
         &mut self,
         backend: &B,

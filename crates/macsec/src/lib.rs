@@ -71,6 +71,8 @@ pub use counters::{
 pub use frame::{ClearVlanTags, FrameBuf, HEADROOM, TAILROOM};
 pub use identifiers::{An, Ki, MacAddress, ParseError, Salt, Sci, Ssci};
 pub use keys::{KeyError, KeySlot, Storage};
+/// The cipher crate: for those who write a backend, or open frames apart from the SecY.
+pub use macsec_gcm as gcm;
 #[cfg(feature = "alloc")]
 pub use macsec_gcm::Shared;
 pub use macsec_gcm::{Backend, Portable};

@@ -36,7 +36,7 @@ pub enum ReceiveOutcome {
     NoSaError(MissingSa),
     /// Discarded: below lowestPN. InPktsLate.
     Late,
-    /// Discarded: seen before, and duplicates are being detected. Local: `duplicate`.
+    /// Discarded: seen before, and duplicates are being detected. Local: `in_duplicate`.
     Duplicate,
     /// Discarded: no capacity to validate it. InPktsOverrun.
     Overrun,
@@ -70,9 +70,7 @@ impl ReceiveOutcome {
             | Self::Runt => false,
         }
     }
-}
 
-impl ReceiveOutcome {
     /// What this outcome, reached without an SA, is if `validateFrames` has become `mode` since.
     pub(crate) fn under(self, mode: ValidateFrames) -> Self {
         match self {

@@ -1,7 +1,7 @@
 //! The first step of frame verification: what kind of frame is it, and where are its parts
 //! (802.1AE clauses 9.7 and 9.12).
 
-use core::ops::Range;
+use core::{fmt, ops::Range};
 
 use crate::{
     ClearVlanTags, SecTag, SecTagError, TagProtection,
@@ -12,10 +12,16 @@ use crate::{
 ///
 /// `F` is whatever holds the octets, from the destination address to the last one received, without
 /// FCS: `&mut [u8]`, `Vec<u8>`, a buffer of a pool.
-#[derive(Debug)]
 pub struct Parsed<F> {
     pub(crate) frame: F,
     pub(crate) form: Form,
+}
+
+/// Shows no octets: they may be user data.
+impl<F> fmt::Debug for Parsed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parsed").field("form", &self.form).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

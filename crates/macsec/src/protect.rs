@@ -1,5 +1,7 @@
 //! Frame generation in three steps (802.1AE clause 10.5): reserve, seal, count.
 
+use core::fmt;
+
 use arrayvec::ArrayVec;
 use macsec_gcm::{Backend, GcmKey, SealJob, TAG_LEN};
 
@@ -43,13 +45,26 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> ProtectedFrame<F> {
 }
 
 /// A frame that was not sent, and why. The frame is as it was.
-#[derive(Debug)]
 pub struct Refused<F> {
     /// The reason, which is also the counter that moved.
     pub error: ProtectError,
     /// The frame, untouched.
     pub frame: FrameBuf<F>,
 }
+
+impl<F> fmt::Debug for Refused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({:?}, {:?})", self.error, self.frame)
+    }
+}
+
+impl<F> fmt::Display for Refused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<F> core::error::Error for Refused<F> {}
 
 /// A frame that has been sealed and not counted yet. [`SecY::count_sealed`] turns it into a
 /// [`ProtectedFrame`].

@@ -31,6 +31,8 @@ pub struct ReceiveSaStatus {
     pub ki: Ki,
     /// The suite of the key.
     pub suite: CipherSuite,
+    /// From where encrypted frames are encrypted.
+    pub offset: ConfidentialityOffset,
     /// Whether frames are accepted with it.
     pub in_use: bool,
     /// nextPN: one above the highest PN of a valid frame, or lowestPN if that is greater. Stays at
@@ -77,20 +79,8 @@ impl InstalledReceiveSa {
 }
 
 impl ReceiveSc {
-    pub(crate) const fn new(sci: Sci) -> Self {
-        Self {
-            sci,
-            sas: [const { None }; 4],
-            counters: ReceiveScCounters {
-                in_pkts_ok: 0,
-                in_pkts_unchecked: 0,
-                in_pkts_delayed: 0,
-                in_pkts_late: 0,
-                in_pkts_invalid: 0,
-                in_pkts_not_valid: 0,
-                duplicate: 0,
-            },
-        }
+    pub(crate) fn new(sci: Sci) -> Self {
+        Self { sci, sas: [const { None }; 4], counters: ReceiveScCounters::default() }
     }
 
     pub(crate) fn status(&self, an: An) -> Option<ReceiveSaStatus> {
@@ -99,6 +89,7 @@ impl ReceiveSc {
             an,
             ki: sa.ki,
             suite: sa.suite,
+            offset: sa.offset,
             in_use: sa.in_use,
             next_pn: sa.replay.next_pn(),
             lowest_pn: sa.replay.lowest_pn(),
@@ -124,6 +115,12 @@ impl<R: Storage<ReceiveScSlot>> ReceiveScs<R> {
         Self { slots, count: 0, former: ReceiveScCounters::default() }
     }
 
+    /// How many SCs there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.as_ref().len().min(MAX_SCS)
+    }
+
+    /// How many SCs there are.
     pub(crate) const fn count(&self) -> usize {
         self.count
     }

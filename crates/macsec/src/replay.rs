@@ -86,7 +86,13 @@ impl ReplayState {
             self.mark_seen(pn);
         }
         self.highest = self.highest.max(pn);
-        self.floor = self.floor.max(self.floor_after(pn, window));
+        self.narrow(window);
+    }
+
+    /// Raises lowestPN to what `window` leaves of the PNs below nextPN.
+    #[inline]
+    pub(crate) fn narrow(&mut self, window: u32) {
+        self.floor = self.floor.max(self.highest.saturating_sub(u64::from(window)));
     }
 
     /// Takes every PN up to now for seen: those received before tracking began are not known.
@@ -98,12 +104,8 @@ impl ReplayState {
     /// the frames that follow it are recovered.
     #[inline]
     pub(crate) fn moves_recovery(&self, pn: u64, window: u32) -> bool {
-        let after = self.floor_after(pn, window).saturating_add(1);
+        let after = self.highest.max(pn).saturating_sub(u64::from(window)).saturating_add(1);
         after >> 31 > self.lowest_pn() >> 31
-    }
-
-    const fn floor_after(&self, pn: u64, window: u32) -> u64 {
-        pn.saturating_sub(window as u64)
     }
 
     fn mark_seen(&mut self, pn: u64) {
@@ -180,6 +182,20 @@ mod tests {
         assert_eq!((state.next_pn(), state.lowest_pn()), (0x100, 0x100));
         state.raise_lowest_pn(0x10);
         assert_eq!(state.lowest_pn(), 0x100);
+    }
+
+    /// What a wide window let in, a narrow one does not: not even before the next new frame.
+    #[test]
+    fn a_narrower_window_holds_at_once() {
+        let mut state = ReplayState::new(1);
+        state.advance(6000, 100_000, false);
+        assert_eq!(state.lowest_pn(), 1);
+        state.narrow(1024);
+        assert_eq!(state.lowest_pn(), 4977);
+        state.advance(5000, 0, false);
+        assert_eq!((state.next_pn(), state.lowest_pn()), (6001, 6001));
+        state.narrow(100_000);
+        assert_eq!(state.lowest_pn(), 6001);
     }
 
     #[test]

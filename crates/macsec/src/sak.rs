@@ -82,6 +82,30 @@ impl DataKey {
             _ => Ok(Self { ki, suite, sak, salt }),
         }
     }
+
+    /// The name of the key.
+    #[must_use]
+    pub const fn ki(&self) -> Ki {
+        self.ki
+    }
+
+    /// The suite it is for.
+    #[must_use]
+    pub const fn suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    /// The SAK, for another data plane than our SecY: a driver, a PHY.
+    #[must_use]
+    pub const fn sak(&self) -> &Sak {
+        &self.sak
+    }
+
+    /// The salt; `Some` for the XPN suites only.
+    #[must_use]
+    pub const fn salt(&self) -> Option<Salt> {
+        self.salt
+    }
 }
 
 /// Why octets do not make a data key.

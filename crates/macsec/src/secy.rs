@@ -128,8 +128,8 @@ where
 
     /// Replaces the controls. All or nothing; takes effect with the next frame.
     ///
-    /// Widening the replay window does not lower lowestPN at once. Switching duplicate detection on takes
-    /// every packet number up to now for seen.
+    /// A narrower replay window raises lowestPN at once; a wider one does not lower it. Switching
+    /// duplicate detection on takes every packet number up to now for seen.
     ///
     /// # Errors
     /// Controls that exclude each other, or do not suit the SCI or the installed SAs.
@@ -138,9 +138,12 @@ where
         if !config.window_fits(self.any_xpn) {
             return Err(ConfigError::XpnReplayWindow);
         }
-        if config.detect_duplicates && !self.config.detect_duplicates {
-            let sas = self.receive.iter_mut().flat_map(|sc| sc.sas.iter_mut().flatten());
-            sas.for_each(|sa| sa.replay.start_tracking());
+        let starts_tracking = config.detect_duplicates && !self.config.detect_duplicates;
+        for sa in self.receive.iter_mut().flat_map(|sc| sc.sas.iter_mut().flatten()) {
+            sa.replay.narrow(config.replay_window);
+            if starts_tracking {
+                sa.replay.start_tracking();
+            }
         }
         self.config = config;
         Ok(())
@@ -318,6 +321,31 @@ where
         let sc = self.receive.remove(sci).ok_or(LifeCycleError::NoSuchSc)?;
         sc.sas.iter().flatten().for_each(|sa| self.remember_received(sa));
         Ok(())
+    }
+
+    /// How many receive SCs there is room for (maxReceiveChannels).
+    #[must_use]
+    pub fn max_receive_channels(&self) -> usize {
+        self.receive.capacity()
+    }
+
+    /// How many SAKs there is room for. SAs of either direction share them, so this is
+    /// maxReceiveKeys and maxTransmitKeys too.
+    #[must_use]
+    pub fn max_keys(&self) -> usize {
+        self.keys.capacity()
+    }
+
+    /// Whether frames are sent: the transmit SC has an SA in use.
+    #[must_use]
+    pub fn is_transmitting(&self) -> bool {
+        self.transmit.encoding().is_some_and(|(_, sa)| sa.next_pn().is_some())
+    }
+
+    /// Whether frames from `sci` are accepted: its SC has an SA in use.
+    #[must_use]
+    pub fn is_receiving(&self, sci: Sci) -> bool {
+        self.receive.find(sci).is_some_and(|sc| sc.sas.iter().flatten().any(|sa| sa.in_use))
     }
 
     /// The SCIs of all receive SCs.

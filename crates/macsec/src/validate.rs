@@ -10,6 +10,7 @@
 //! | 3 | SecTAG or length invalid? | BadTag |
 //! | 4 | no SA in use? | `C` set or Strict: NoSAError; else NoSA, deliver |
 //! | 5 | PN, recovered, below lowestPN, and `replayProtect`? | Late |
+//! | | seen before, and duplicates are detected (local)? | Duplicate |
 //! | 6 | no capacity? | Overrun; else verify and decrypt, unless Disabled |
 //! | 7 | as 5, for the state may have moved | Late |
 //! | 8 | not valid? | `C` set or Strict: NotValid; else Invalid, deliver |
@@ -32,11 +33,17 @@ use crate::{
 
 /// A received frame halfway through step two: its SA has been found, its packet number recovered and
 /// checked. What is left to do needs only the key.
-#[derive(Debug)]
 #[must_use = "the frame has been neither counted nor delivered"]
 pub struct Admitted<F> {
     frame: F,
     fate: Fate,
+}
+
+/// Shows no octets: they may be user data.
+impl<F> fmt::Debug for Admitted<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("fate", &self.fate).finish_non_exhaustive()
+    }
 }
 
 /// A received frame after step two. Whether it is delivered, [`SecY::commit`] says; until then
@@ -205,12 +212,21 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
 }
 
 /// What became of a received frame.
-#[derive(Debug)]
 #[must_use = "the frame may have to be delivered"]
 pub struct Verdict<F> {
     frame: F,
     outcome: ReceiveOutcome,
     range: Range<usize>,
+}
+
+/// Shows no octets: they may be user data.
+impl<F> fmt::Debug for Verdict<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verdict")
+            .field("outcome", &self.outcome)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<F: AsRef<[u8]> + AsMut<[u8]>> Verdict<F> {
@@ -452,7 +468,7 @@ where
             ReceiveOutcome::Delayed => &mut counters.in_pkts_delayed,
             ReceiveOutcome::Late => &mut counters.in_pkts_late,
             ReceiveOutcome::Invalid => &mut counters.in_pkts_invalid,
-            ReceiveOutcome::Duplicate => &mut counters.duplicate,
+            ReceiveOutcome::Duplicate => &mut counters.in_duplicate,
             ReceiveOutcome::NotValid => &mut counters.in_pkts_not_valid,
             _ => &mut self.counters.verification.in_pkts_overrun,
         };

@@ -360,3 +360,28 @@ fn storage_for_more_than_65536_is_no_fault() {
     let nobody = ReceiveOutcome::NoSaError(MissingSa::UnknownSci);
     assert_eq!(secy.validate(frame).outcome(), nobody);
 }
+
+#[test]
+fn what_a_key_agreement_asks_is_answered() {
+    let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT_30);
+    let mut secy = link.receiver(config(|_| {}));
+    assert_eq!((secy.max_keys(), secy.max_receive_channels()), (4, 4));
+    assert!(secy.is_receiving(SENDER) && !secy.is_transmitting());
+    assert!(!secy.is_receiving(STRANGER));
+    assert_eq!(
+        secy.receive_sa(SENDER, an(0)).map(|sa| sa.offset),
+        Some(ConfidentialityOffset::Thirty)
+    );
+    secy.disable_receive_sa(SENDER, an(0)).expect("it is there");
+    assert!(!secy.is_receiving(SENDER));
+
+    let mut sender = link.at_pn(u64::from(u32::MAX)).sender(config(|_| {}));
+    assert!(sender.is_transmitting());
+    protect(&mut sender, &user_frame(60));
+    assert!(!sender.is_transmitting(), "its last packet number has gone");
+
+    let key = data_key(CipherSuite::GcmAesXpn256, 3);
+    assert_eq!((key.ki(), key.suite()), (ki(3), CipherSuite::GcmAesXpn256));
+    assert_eq!(key.sak().expose_octets(), sak_octets(CipherSuite::GcmAesXpn256, 3));
+    assert!(key.salt() == Some(SALT));
+}

@@ -283,3 +283,21 @@ fn frames_in_flight_show_neither_nonce_nor_plaintext() {
     assert!(!shows(&text, &nonce), "{text}");
     assert!(!shows(&text, &user_frame(100)), "{text}");
 }
+
+/// User data is nobody's business in a log either.
+#[test]
+fn no_frame_shows_its_octets() {
+    let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT);
+    let wire = protect(&mut link.sender(config(|_| {})), &user_frame(100));
+    let mut receiver = link.receiver(config(|_| {}));
+    let parsed = Parsed::new(user_frame(100), ClearVlanTags::None);
+    let refused =
+        receiver.protect(common::with_room(&user_frame(100))).expect_err("no transmit SA");
+    let verdict = receiver.validate(wire);
+    assert!(verdict.delivered().is_some());
+    for text in [format!("{parsed:?}"), format!("{refused:?}"), format!("{verdict:?}")] {
+        assert!(!shows(&text, &user_frame(100)), "{text}");
+        assert!(text.len() < 300, "{text}");
+    }
+    assert_eq!(refused.to_string(), refused.error.to_string());
+}

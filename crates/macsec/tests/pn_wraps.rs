@@ -34,7 +34,7 @@ fn outcomes(secy: &mut VecSecY, suite: CipherSuite, pns: &[u64]) -> Vec<ReceiveO
     wires.map(|wire| outcome(secy, &wire)).collect()
 }
 
-use ReceiveOutcome::{Late, NotValid, Ok as Valid};
+use ReceiveOutcome::{Duplicate, Late, NotValid, Ok as Valid};
 
 #[test]
 fn the_last_pn_of_all_is_sent_and_then_the_sa_has_stopped() {
@@ -309,5 +309,30 @@ fn a_batch_over_the_epoch_boundary_equals_single_frames() {
             assert_eq!(single.receive_sa(SENDER, an(0)), batch.receive_sa(SENDER, an(0)));
             assert!(together.iter().filter(|o| **o == Valid).count() > 12);
         }
+    }
+}
+
+/// What a wide window let in, a narrow one does not, even if no new frame comes: whoever holds the wire
+/// could see to that.
+#[test]
+fn a_window_made_narrower_holds_at_once() {
+    for suite in [CipherSuite::GcmAes128, CipherSuite::GcmAesXpn256] {
+        let mut receiver = link(suite, 1).receiver(with_window(100_000));
+        assert_eq!(outcomes(&mut receiver, suite, &[6000]), [Valid]);
+        let narrow = config(|c| {
+            c.replay_window = 1024;
+            c.detect_duplicates = true;
+        });
+        receiver.set_config(narrow).expect("they agree");
+        let lowest = receiver.receive_sa(SENDER, an(0)).map(|sa| sa.lowest_pn);
+        assert_eq!(lowest, Some(4977), "{suite}");
+        // Before tracking began nothing was remembered, so all of it counts as seen.
+        assert_eq!(
+            outcomes(&mut receiver, suite, &[1, 4976, 4977, 6000, 6001]),
+            [Late, Late, Duplicate, Duplicate, Valid],
+            "{suite}"
+        );
+        receiver.set_config(with_window(0)).expect("they agree");
+        assert_eq!(outcomes(&mut receiver, suite, &[5000, 6001, 6002]), [Late, Late, Valid]);
     }
 }

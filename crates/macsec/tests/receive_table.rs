@@ -423,7 +423,7 @@ fn a_duplicate_inside_the_window_is_discarded_only_if_asked_for() {
         assert_eq!((second, delivered.is_none()), (expected, detect));
         let counted = counters(|c| {
             c.receive_scs.in_pkts_ok = ok;
-            c.receive_scs.duplicate = duplicate;
+            c.receive_scs.in_duplicate = duplicate;
             c.verification.in_octets_decrypted = ok * DATA as u64;
         });
         assert_eq!(secy.counters(), counted);

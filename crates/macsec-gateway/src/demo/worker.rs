@@ -130,9 +130,11 @@ impl Status {
             ("EapolFromUplink", own.eapol_from_uplink),
             ("NoTransmitSa", secy.local.out_no_transmit_sa),
             ("PnExhausted", secy.local.out_pn_exhausted),
+            ("SourceNotSci", secy.local.out_source_not_sci),
+            ("CallerError", secy.local.out_caller_error),
             ("ReservedTci", secy.local.in_reserved_tci),
             ("Runt", secy.local.in_runt),
-            ("Duplicate", secy.receive_scs.duplicate),
+            ("Duplicate", secy.receive_scs.in_duplicate),
         ];
         Ok(Self {
             backend: port.secy().backend_name().to_owned(),

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt::Display;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Passes a test that cannot run here, except in CI, where everything has to run.
 pub(crate) fn skip(reason: impl Display) {
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "cannot run in CI: {reason}");
-    println!("SKIPPED: {reason}");
+    // Not by `eprintln!`, which the test harness keeps to itself when a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
 }
 
 /// A new namespace, or `None` after `skip`.
