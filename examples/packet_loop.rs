@@ -27,7 +27,7 @@ use macsec::{
 
 /// Where frames come from and go to.
 ///
-/// On Linux: AF_PACKET for the uplink (`recvmmsg`, or a TPACKET_V3 ring) and a TAP for the controlled port. The host must have no
+/// On Linux: AF_PACKET for the uplink (`PacketRxRing` and `PacketTxRing` of macsec-io) and a TAP for the controlled port. The host must have no
 /// other way to the uplink, or it leaks: AF_PACKET copies frames, it does not take them away.
 trait Port {
     /// Takes up to `most` frames that have come in. Does not wait; a gateway polls its file descriptors

@@ -22,7 +22,12 @@
 //! | receive | [`Parsed::new`] | [`SecY::open`] | [`SecY::commit`] |
 //!
 //! [`SecY::open`] is [`SecY::admit`], which finds the SA, and [`Admitted::open`], which needs only
-//! the key. Take these two where the cipher runs on another thread.
+//! the key. Take these two where the cipher runs on another thread. An engine that works from a
+//! queue stands between [`Sealer::prepare`] and [`ToSeal::sealed`], and between
+//! [`Admitted::prepare`] and [`ToOpen::opened`].
+//!
+//! Data threads and a control thread may share a SecY behind a lock: take it for steps one and
+//! three, once for a batch, and not for the cipher.
 //!
 //! # What the types make impossible
 //!
@@ -78,7 +83,7 @@ pub use macsec_gcm::Shared;
 pub use macsec_gcm::{Backend, Portable};
 pub use outcome::{MissingSa, ProtectError, ReceiveOutcome};
 pub use parse::Parsed;
-pub use protect::{ProtectedFrame, Refused, Sealed, Sealer};
+pub use protect::{ProtectedFrame, Refused, Sealed, Sealer, ToSeal};
 pub use receive::{ReceiveSa, ReceiveSaStatus, ReceiveScSlot};
 pub use sak::{DataKey, DataKeyError, Sak};
 pub use sectag::{
@@ -88,7 +93,7 @@ pub use sectag::{
 pub use secy::{InstallError, LifeCycleError, SecY};
 pub use suite::{CipherSuite, Confidentiality, ConfidentialityOffset};
 pub use transmit::{PnBlock, PnState, ReservedPn, TransmitSa, TransmitSaStatus};
-pub use validate::{Admitted, Opened, Verdict};
+pub use validate::{Admitted, Opened, ToOpen, Verdict};
 
 /// How many frames the batch calls hand to the cipher at a time. More than this may be passed in.
 pub const BATCH: usize = 32;

@@ -126,6 +126,21 @@ impl<K: GcmKey> Sealer<K> {
         self.seal_with(pn.into_fresh(), frame)
     }
 
+    /// Lays one frame out for an engine that works from a queue, with one reserved packet number,
+    /// which is spent whatever happens. [`seal`](Self::seal) does this and the sealing in one.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn prepare<F>(&self, pn: ReservedPn, frame: FrameBuf<F>) -> Result<ToSeal<F>, Refused<F>>
+    where
+        F: AsRef<[u8]> + AsMut<[u8]>,
+    {
+        if pn.owner() != self.owner {
+            return Err(Refused { error: ProtectError::ForeignPn, frame });
+        }
+        self.lay_out(pn.into_fresh(), frame)
+    }
+
     /// Seals frames in batches, each with the next packet number of `pns`, and passes them on in
     /// order. Frames beyond the end of `pns` are refused as [`ProtectError::PnExhausted`].
     pub fn seal_batch<F>(
@@ -151,9 +166,9 @@ impl<K: GcmKey> Sealer<K> {
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let mut prepared = self.prepare(pn, frame)?;
+        let mut prepared = self.lay_out(pn, frame)?;
         self.key.seal(&mut prepared.job());
-        Ok(prepared.finish())
+        Ok(prepared.sealed())
     }
 
     /// Seals in batches with packet numbers of this very SA, one asked for with each frame.
@@ -170,7 +185,7 @@ impl<K: GcmKey> Sealer<K> {
         loop {
             for frame in frames.by_ref().take(BATCH) {
                 batch.push(match next_pn() {
-                    Ok(pn) => self.prepare(pn, frame),
+                    Ok(pn) => self.lay_out(pn, frame),
                     Err(error) => Err(Refused { error, frame }),
                 });
             }
@@ -181,13 +196,13 @@ impl<K: GcmKey> Sealer<K> {
             batch.iter_mut().flatten().for_each(|prepared| jobs.push(prepared.job()));
             self.key.seal_batch(&mut jobs);
             drop(jobs);
-            batch.drain(..).for_each(|result| emit(result.map(Prepared::finish)));
+            batch.drain(..).for_each(|result| emit(result.map(ToSeal::sealed)));
         }
     }
 
     /// Lays the frame out for the cipher: header moved, SecTAG written, nonce made.
     #[inline]
-    fn prepare<F>(&self, pn: FreshPn, mut frame: FrameBuf<F>) -> Result<Prepared<F>, Refused<F>>
+    fn lay_out<F>(&self, pn: FreshPn, mut frame: FrameBuf<F>) -> Result<ToSeal<F>, Refused<F>>
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
@@ -214,7 +229,7 @@ impl<K: GcmKey> Sealer<K> {
         let data = header_len + tag_len;
         let text = data + self.clear_octets.min(user_data);
         let encrypted = tag.protection == TagProtection::Encrypted;
-        Ok(Prepared { frame, nonce: self.base.with_pn(pn), data, text, clear_tags, encrypted })
+        Ok(ToSeal { frame, nonce: self.base.with_pn(pn), data, text, clear_tags, encrypted })
     }
 
     /// Checks all there is to check while the frame is untouched. Gives the length of addresses and
@@ -243,8 +258,12 @@ impl<K: GcmKey> Sealer<K> {
     }
 }
 
-/// A frame laid out for the cipher. Offsets count from the start of the frame.
-struct Prepared<F> {
+/// A frame laid out for the cipher, for an engine that works from a queue.
+///
+/// Give the engine [`job`](Self::job), keep this while it works, and say [`sealed`](Self::sealed)
+/// when it is done. Dropped, it takes its packet number with it, and the frame is not sent.
+#[must_use = "the frame has not been sealed"]
+pub struct ToSeal<F> {
     frame: FrameBuf<F>,
     nonce: [u8; macsec_gcm::NONCE_LEN],
     /// The Secure Data.
@@ -255,27 +274,37 @@ struct Prepared<F> {
     encrypted: bool,
 }
 
-impl<F: AsRef<[u8]> + AsMut<[u8]>> Prepared<F> {
+/// Shows where the frame is, and neither nonce nor octets.
+impl<F> fmt::Debug for ToSeal<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ToSeal({:?})", self.frame)
+    }
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> ToSeal<F> {
+    /// What the engine has to do, and with which nonce. The key is that of the SA.
     #[inline]
-    fn job(&mut self) -> SealJob<'_> {
+    pub fn job(&mut self) -> SealJob<'_> {
         let (aad_at, text_at, nonce) = (self.clear_tags.len(), self.text, self.nonce);
         let (aad, rest) = self.frame.octets_mut().split_at_mut(text_at);
         let (text, tag) = split_icv(rest);
         SealJob { nonce, aad: &aad[aad_at..], text, tag }
     }
 
+    /// The engine has sealed the job. It is trusted in this like any backend: a frame that was not
+    /// sealed would go out in clear.
     #[inline]
-    fn finish(mut self) -> Sealed<F> {
+    pub fn sealed(mut self) -> Sealed<F> {
         self.clear_tags.restore(self.frame.octets_mut());
         let user_data = self.frame.end - self.frame.start - self.data - ICV_LEN;
         Sealed { frame: self.frame, user_data, encrypted: self.encrypted }
     }
 }
 
-/// Parts the ICV from the text before it. `prepare` has made room for one.
+/// Parts the ICV from the text before it. `lay_out` has made room for one.
 #[inline]
 fn split_icv(octets: &mut [u8]) -> (&mut [u8], &mut [u8; TAG_LEN]) {
-    octets.split_last_chunk_mut().unwrap_or_else(|| unreachable!("prepare adds the ICV's room"))
+    octets.split_last_chunk_mut().unwrap_or_else(|| unreachable!("lay_out adds the ICV's room"))
 }
 
 impl<B, S, R> SecY<B, S, R>

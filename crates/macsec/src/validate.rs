@@ -93,6 +93,20 @@ struct Claim {
     text: usize,
 }
 
+const NO_ICV: &[u8; ICV_LEN] = &[0; ICV_LEN];
+
+impl Claim {
+    /// The job for the cipher on a frame whose clear VLAN tags have been lifted.
+    #[inline]
+    fn job<'a>(&self, octets: &'a mut [u8]) -> OpenJob<'a> {
+        let (aad, rest) = octets.split_at_mut(self.text);
+        let (text, rest) = rest.split_at_mut(self.layout.icv - self.text);
+        // Parsing has made sure that the ICV is there.
+        let icv = rest.first_chunk().unwrap_or(NO_ICV);
+        OpenJob::new(self.nonce, &aad[self.layout.tag - ADDRESSES_LEN..], text, icv)
+    }
+}
+
 /// Does not show the nonce, from which the salt could be had.
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,6 +168,21 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
         }
     }
 
+    /// Lays the frame out for an engine that works from a queue. [`open`](Self::open) does this and
+    /// the opening in one.
+    ///
+    /// # Errors
+    /// A frame that needs no opening, ready for [`SecY::commit`].
+    pub fn prepare(mut self) -> Result<ToOpen<F>, Opened<F>> {
+        match self.fate {
+            Fate::WithSa { claim, finding: Finding::ToBeOpened } => {
+                let tags = ClearTags::lift(self.frame.as_mut(), claim.layout.tag);
+                Ok(ToOpen { frame: self.frame, claim, tags })
+            }
+            fate => Err(Opened { frame: self.frame, fate }),
+        }
+    }
+
     /// Gives up on the frame because there is no capacity to open it (InPktsOverrun). Frames that need no
     /// opening keep their outcome.
     pub fn overrun(mut self) -> Opened<F> {
@@ -184,17 +213,12 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
     /// A frame that needs no opening gets a job on nothing; `needs_key` tells.
     #[inline]
     fn job(&mut self) -> (OpenJob<'_>, ClearTags) {
-        const NO_TAG: &[u8; ICV_LEN] = &[0; ICV_LEN];
-        let octets = self.frame.as_mut();
         let Fate::WithSa { claim, .. } = &self.fate else {
-            return (OpenJob::new([0; NONCE_LEN], &[], &mut [], NO_TAG), ClearTags::NONE);
+            return (OpenJob::new([0; NONCE_LEN], &[], &mut [], NO_ICV), ClearTags::NONE);
         };
+        let octets = self.frame.as_mut();
         let tags = ClearTags::lift(octets, claim.layout.tag);
-        let (aad, rest) = octets.split_at_mut(claim.text);
-        let (text, rest) = rest.split_at_mut(claim.layout.icv - claim.text);
-        let icv = rest.first_chunk().unwrap_or(NO_TAG);
-        let aad = &aad[claim.layout.tag - ADDRESSES_LEN..];
-        (OpenJob::new(claim.nonce, aad, text, icv), tags)
+        (claim.job(octets), tags)
     }
 
     #[inline]
@@ -208,6 +232,50 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> Admitted<F> {
         if let Fate::WithSa { finding, .. } = &mut self.fate {
             *finding = if authentic { Finding::Authentic } else { Finding::Forged };
         }
+    }
+}
+
+/// A received frame laid out for the cipher, for an engine that works from a queue.
+///
+/// Give the engine [`job`](Self::job), keep this while it works, and pass on what it found to
+/// [`opened`](Self::opened).
+#[must_use = "the frame has been neither counted nor delivered"]
+pub struct ToOpen<F> {
+    frame: F,
+    claim: Claim,
+    tags: ClearTags,
+}
+
+/// Shows neither nonce nor octets.
+impl<F> fmt::Debug for ToOpen<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToOpen").field("claim", &self.claim).finish_non_exhaustive()
+    }
+}
+
+impl<F: AsRef<[u8]> + AsMut<[u8]>> ToOpen<F> {
+    /// What the engine has to do, and with which nonce. The key is that of the SA.
+    pub fn job(&mut self) -> OpenJob<'_> {
+        self.claim.job(self.frame.as_mut())
+    }
+
+    /// The engine has verified and decrypted the job, and found it `authentic` or not. It is trusted
+    /// in this like any backend. What is not authentic is erased.
+    pub fn opened(mut self, authentic: bool) -> Opened<F> {
+        if !authentic {
+            self.job().reject();
+        }
+        self.into_opened(if authentic { Finding::Authentic } else { Finding::Forged })
+    }
+
+    /// The engine has no capacity for it (InPktsOverrun).
+    pub fn overrun(self) -> Opened<F> {
+        self.into_opened(Finding::Overrun)
+    }
+
+    fn into_opened(mut self, finding: Finding) -> Opened<F> {
+        self.tags.restore(self.frame.as_mut());
+        Opened { frame: self.frame, fate: Fate::WithSa { claim: self.claim, finding } }
     }
 }
 

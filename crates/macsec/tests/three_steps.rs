@@ -13,7 +13,7 @@ use common::{
 };
 use macsec::{
     Admitted, CipherSuite, ClearVlanTags, Counters, FrameBuf, MissingSa, Opened, Parsed, PnBlock,
-    Portable, ProtectError, ReceiveOutcome, Refused, Sealed, Shared, ValidateFrames,
+    Portable, ProtectError, ReceiveOutcome, Refused, Sealed, Shared, ValidateFrames, Verdict,
 };
 
 const WORKERS: usize = 4;
@@ -387,4 +387,89 @@ fn controls_that_become_stricter_hold_for_frames_in_flight() {
         assert_eq!(verdict.delivered(), None, "{before}");
         assert_eq!(secy.counters().frames_in(), counted.frames_in() + 1, "{before}");
     }
+}
+
+/// An engine that works from a queue: all frames are handed in before the first comes back, and it comes back
+/// in another order. It does the very jobs that the SecY would have done.
+#[test]
+fn an_engine_with_a_queue_can_stand_between_the_steps() {
+    use macsec::gcm::{Backend, GcmKey, KeyBytes};
+    for clear_vlan_tags in [ClearVlanTags::None, ClearVlanTags::One] {
+        for confidentiality in [common::INTEGRITY, common::ENCRYPT, common::ENCRYPT_50] {
+            let link = Link::new(CipherSuite::GcmAes256, confidentiality);
+            let octets = common::sak_octets(link.suite, 1);
+            let engine = Portable.expand(KeyBytes::from_slice(&octets).expect("32 octets"));
+            let settings = config(|c| {
+                c.clear_vlan_tags = clear_vlan_tags;
+                c.replay_window = 8;
+            });
+            let mut frames: Vec<_> = (0..5).map(|n| user_frame(40 + 20 * n)).collect();
+            frames[1][12..16].copy_from_slice(&[0x81, 0, 0, 7]);
+
+            let mut alone = link.sender(settings);
+            let expected: Vec<_> = frames.iter().map(|frame| protect(&mut alone, frame)).collect();
+            let mut secy = link.sender(settings);
+            let mut pns = secy.reserve(5).expect("plenty");
+            let sealer = secy.sealer(&pns).expect("the SA is there");
+            let mut queue: Vec<_> = frames
+                .iter()
+                .map(|frame| {
+                    let pn = pns.take_next().expect("five");
+                    sealer.prepare(pn, with_room(frame)).expect("nothing is refused")
+                })
+                .collect();
+            queue.iter_mut().rev().for_each(|to_seal| engine.seal(&mut to_seal.job()));
+            let wire: Vec<_> = queue
+                .into_iter()
+                .map(|to_seal| secy.count_sealed(to_seal.sealed()).octets().to_vec())
+                .collect();
+            assert_eq!(wire, expected);
+            assert_eq!(secy.counters(), alone.counters());
+
+            let mut received = wire.clone();
+            *received[3].last_mut().expect("an ICV") ^= 1;
+            received.push(user_frame(60)); // needs no engine
+            let mut secy = link.receiver(settings);
+            let queue: Vec<_> = received
+                .iter()
+                .map(|wire| secy.admit(Parsed::new(wire.clone(), clear_vlan_tags)).prepare())
+                .collect();
+            let opened: Vec<_> = queue
+                .into_iter()
+                .enumerate()
+                .map(|(number, to_open)| match to_open {
+                    Ok(to_open) if number == 4 => to_open.overrun(),
+                    Ok(mut to_open) => {
+                        let mut job = to_open.job();
+                        engine.open(&mut job);
+                        let authentic = job.is_authentic();
+                        to_open.opened(authentic)
+                    }
+                    Err(opened) => opened,
+                })
+                .collect();
+            let verdicts: Vec<_> = opened.into_iter().map(|opened| secy.commit(opened)).collect();
+            use ReceiveOutcome::{NoTag, NotValid, Ok as Valid, Overrun};
+            let outcomes: Vec<_> = verdicts.iter().map(Verdict::outcome).collect();
+            assert_eq!(outcomes, [Valid, Valid, Valid, NotValid, Overrun, NoTag]);
+            for (verdict, frame) in verdicts.iter().zip(&frames).take(3) {
+                assert_eq!(verdict.delivered(), Some(&frame[..]));
+            }
+            assert_eq!(secy.counters().frames_in(), 6);
+        }
+    }
+}
+
+/// Not even if the engine left it there.
+#[test]
+fn what_an_engine_found_forged_is_erased() {
+    let link = Link::new(CipherSuite::GcmAes128, common::ENCRYPT);
+    let wire = protect(&mut link.sender(config(|_| {})), &user_frame(100));
+    let mut secy = link.receiver(config(|_| {}));
+    let mut to_open = secy.admit(parsed(&wire)).prepare().expect("an SA is in use");
+    to_open.job().text.fill(0x5a);
+    let opened = to_open.opened(false);
+    let verdict = secy.commit(opened);
+    assert_eq!(verdict.outcome(), ReceiveOutcome::NotValid);
+    assert!(!verdict.into_buffer().contains(&0x5a));
 }
