@@ -10,7 +10,7 @@ const PORTS: [u16; 2] = [1, 0];
 
 fuzz_target!(|octets: &[u8]| {
     let mut input = Input::new(octets);
-    let config = receive_config(&mut input);
+    let mut config = receive_config(&mut input);
     let suite = suite(input.u8());
     let an = an(input.u8());
     let peers = 1 + usize::from(input.u8() & 1);
@@ -39,7 +39,14 @@ fuzz_target!(|octets: &[u8]| {
         } else {
             receiver.hear(&frames);
         }
-        if input.u8() == 0xff {
+        let event = input.u8();
+        if event == 0xfe {
+            let other = receive_config(&mut input);
+            if receiver.set_config(other) {
+                config = other;
+            }
+        }
+        if event == 0xff {
             let pn = any_pn(&mut input, suite);
             receiver.raise_lowest_pn(sender_sci(1), an, pn);
         }

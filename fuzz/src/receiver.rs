@@ -67,6 +67,20 @@ impl<B: Backend + Copy> Receiver<B> {
         }
     }
 
+    /// Replaces the controls of both. Says whether they were taken; then no packet number below the
+    /// new window is acceptable any more.
+    pub fn set_config(&mut self, config: Config) -> bool {
+        let taken = self.single.set_config(config);
+        assert_eq!(taken, self.batched.set_config(config));
+        if taken.is_ok() {
+            for &(sci, an) in &self.sas {
+                let (lowest, next) = self.pns(sci, an).unwrap_or((1, 1));
+                assert!(lowest >= next.saturating_sub(config.replay_window.into()), "{config:?}");
+            }
+        }
+        taken.is_ok()
+    }
+
     /// Hears `frames`; checks the accounts of each, that no packet number falls back, and that the twins
     /// agree to the octet.
     pub fn hear(&mut self, frames: &[Vec<u8>]) -> Vec<Heard> {
