@@ -53,6 +53,7 @@ mod frame;
 mod identifiers;
 mod keys;
 mod nonce;
+mod open;
 mod outcome;
 mod parse;
 mod protect;
@@ -61,6 +62,7 @@ mod replay;
 mod sak;
 mod sectag;
 mod secy;
+mod secy_error;
 mod suite;
 mod transmit;
 mod validate;
@@ -81,6 +83,7 @@ pub use macsec_gcm as gcm;
 #[cfg(feature = "alloc")]
 pub use macsec_gcm::Shared;
 pub use macsec_gcm::{Backend, Portable};
+pub use open::{Admitted, Opened, ToOpen};
 pub use outcome::{MissingSa, ProtectError, ReceiveOutcome};
 pub use parse::Parsed;
 pub use protect::{ProtectedFrame, Refused, Sealed, Sealer, ToSeal};
@@ -90,10 +93,11 @@ pub use sectag::{
     ETHERTYPE_MACSEC, ICV_LEN, MAX_OVERHEAD, SECTAG_LEN, SECTAG_LEN_WITH_SCI, SHORT_DATA_LIMIT,
     SecTag, SecTagError, TagProtection, TagSci,
 };
-pub use secy::{InstallError, LifeCycleError, SecY};
+pub use secy::SecY;
+pub use secy_error::{InstallError, LifeCycleError};
 pub use suite::{CipherSuite, Confidentiality, ConfidentialityOffset};
 pub use transmit::{PnBlock, PnState, ReservedPn, TransmitSa, TransmitSaStatus};
-pub use validate::{Admitted, Opened, ToOpen, Verdict};
+pub use validate::Verdict;
 
 /// How many frames the batch calls hand to the cipher at a time. More than this may be passed in.
 pub const BATCH: usize = 32;

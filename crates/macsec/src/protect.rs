@@ -120,10 +120,7 @@ impl<K: GcmKey> Sealer<K> {
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        if pn.owner() != self.owner {
-            return Err(Refused { error: ProtectError::ForeignPn, frame });
-        }
-        self.seal_with(pn.into_fresh(), frame)
+        self.prepare(pn, frame).map(|to_seal| self.finish(to_seal))
     }
 
     /// Lays one frame out for an engine that works from a queue, with one reserved packet number,
@@ -166,9 +163,16 @@ impl<K: GcmKey> Sealer<K> {
     where
         F: AsRef<[u8]> + AsMut<[u8]>,
     {
-        let mut prepared = self.lay_out(pn, frame)?;
-        self.key.seal(&mut prepared.job());
-        Ok(prepared.sealed())
+        self.lay_out(pn, frame).map(|to_seal| self.finish(to_seal))
+    }
+
+    #[inline]
+    fn finish<F>(&self, mut to_seal: ToSeal<F>) -> Sealed<F>
+    where
+        F: AsRef<[u8]> + AsMut<[u8]>,
+    {
+        self.key.seal(&mut to_seal.job());
+        to_seal.sealed()
     }
 
     /// Seals in batches with packet numbers of this very SA, one asked for with each frame.
@@ -397,7 +401,7 @@ where
     /// How far the packet numbers of the encoding SA have got; `None` if there is no such SA.
     #[must_use]
     pub fn pn_state(&self) -> Option<PnState> {
-        self.transmit.encoding_sa.and_then(|an| Some(self.transmit.sa(an)?.pn_state()))
+        self.transmit.encoding().map(|(_, sa)| sa.pn_state())
     }
 
     /// Whether SecTAGs carry the SCI now: the standard's includingSCI.

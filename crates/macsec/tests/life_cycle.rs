@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     ENCRYPT, Link, RECEIVER, SALT, SENDER, STRANGER, VecSecY, an, bare_secy, config, counters,
-    data_key, ki, outcome, protect, sak_octets, user_frame, with_room,
+    data_key, ki, outcome, protect, receive_sa, sak_octets, transmit_sa, user_frame, with_room,
 };
 use macsec::{
     Backend, CipherSuite, ConfidentialityOffset, Config, DataKey, DataKeyError, InstallError,
@@ -17,22 +17,6 @@ const XPN: CipherSuite = CipherSuite::GcmAesXpn128;
 
 fn bare() -> VecSecY {
     bare_secy(Portable, SENDER, Config::default())
-}
-
-fn transmit_sa(suite: CipherSuite, sa_an: u8, key: u8, next_pn: u64) -> TransmitSa {
-    TransmitSa {
-        an: an(sa_an),
-        ki: ki(key),
-        ..Link::new(suite, ENCRYPT).at_pn(next_pn).transmit_sa()
-    }
-}
-
-fn receive_sa(suite: CipherSuite, sa_an: u8, key: u8, lowest_pn: u64) -> ReceiveSa {
-    ReceiveSa {
-        an: an(sa_an),
-        ki: ki(key),
-        ..Link::new(suite, ENCRYPT).at_pn(lowest_pn).receive_sa()
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     ENCRYPT, Link, RECEIVER, SENDER, STRANGER, VecSecY, an, bare_secy, config, data_key, ki,
-    outcome, protect, user_frame, with_room,
+    outcome, protect, receive_sa, transmit_sa, user_frame, with_room,
 };
 use macsec::{
     CipherSuite, Config, InstallError, MissingSa, Parsed, Portable, ProtectError, ReceiveOutcome,
@@ -13,22 +13,6 @@ use macsec::{
 
 const PLAIN: CipherSuite = CipherSuite::GcmAes128;
 const XPN: CipherSuite = CipherSuite::GcmAesXpn128;
-
-fn transmit_sa(suite: CipherSuite, sa_an: u8, key: u8, next_pn: u64) -> TransmitSa {
-    TransmitSa {
-        an: an(sa_an),
-        ki: ki(key),
-        ..Link::new(suite, ENCRYPT).at_pn(next_pn).transmit_sa()
-    }
-}
-
-fn receive_sa(suite: CipherSuite, sa_an: u8, key: u8, lowest_pn: u64) -> ReceiveSa {
-    ReceiveSa {
-        an: an(sa_an),
-        ki: ki(key),
-        ..Link::new(suite, ENCRYPT).at_pn(lowest_pn).receive_sa()
-    }
-}
 
 /// A SecY with keys 1 to 4 of `suite` and receive SCs for everybody, `SENDER`'s own SCI included.
 fn secy_with_keys(suite: CipherSuite) -> VecSecY {

@@ -207,6 +207,24 @@ pub(crate) fn outcome<B: Backend>(secy: &mut VecSecY<B>, octets: &[u8]) -> Recei
     validate(secy, octets).0
 }
 
+/// Transmit SA number `sa_an` with key number `key`.
+pub(crate) fn transmit_sa(suite: CipherSuite, sa_an: u8, key: u8, next_pn: u64) -> TransmitSa {
+    TransmitSa {
+        an: an(sa_an),
+        ki: ki(key),
+        ..Link::new(suite, ENCRYPT).at_pn(next_pn).transmit_sa()
+    }
+}
+
+/// The receive SA that goes with it.
+pub(crate) fn receive_sa(suite: CipherSuite, sa_an: u8, key: u8, lowest_pn: u64) -> ReceiveSa {
+    ReceiveSa {
+        an: an(sa_an),
+        ki: ki(key),
+        ..Link::new(suite, ENCRYPT).at_pn(lowest_pn).receive_sa()
+    }
+}
+
 /// A protected frame made without a SecY, octet by octet (802.1AE clauses 9 and 14).
 #[derive(Clone, Debug)]
 pub(crate) struct RawFrame {
