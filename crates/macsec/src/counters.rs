@@ -101,6 +101,8 @@ pub struct LocalCounters {
     pub out_no_transmit_sa: u64,
     /// Frames not sent because the transmit SA has used up its PNs.
     pub out_pn_exhausted: u64,
+    /// Frames not sent because the next PN of the transmit SA is not released yet.
+    pub out_pn_withheld: u64,
     /// Frames not sent because `useES` is set and their source address is not that of the SCI.
     pub out_source_not_sci: u64,
     /// Frames not sent for a fault of the caller: too short, no room around them, or sealed with
@@ -142,6 +144,7 @@ impl Counters {
             ProtectError::TooLong => &mut self.generation.out_pkts_too_long,
             ProtectError::NoTransmitSa => &mut self.local.out_no_transmit_sa,
             ProtectError::PnExhausted => &mut self.local.out_pn_exhausted,
+            ProtectError::PnWithheld => &mut self.local.out_pn_withheld,
             ProtectError::SourceNotSci => &mut self.local.out_source_not_sci,
             ProtectError::Runt
             | ProtectError::NoHeadroom
@@ -238,6 +241,7 @@ impl Counters {
             + self.generation.out_pkts_too_long
             + local.out_no_transmit_sa
             + local.out_pn_exhausted
+            + local.out_pn_withheld
             + local.out_source_not_sci
             + local.out_caller_error
     }

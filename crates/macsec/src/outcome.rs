@@ -132,6 +132,9 @@ pub enum ProtectError {
     NoTransmitSa,
     /// The transmit SA has used its last PN; only a new SAK helps. Local: `out_pn_exhausted`.
     PnExhausted,
+    /// The next PN of the transmit SA is not released yet
+    /// ([`limit_transmit_pn`](crate::SecY::limit_transmit_pn)). Local: `out_pn_withheld`.
+    PnWithheld,
     /// Protection makes the frame longer than `max_frame_octets`. OutPktsTooLong.
     TooLong,
     /// `useES` is set and the source address is not that of the SCI: the peer would take the frame
@@ -152,6 +155,7 @@ impl fmt::Display for ProtectError {
         f.write_str(match self {
             Self::NoTransmitSa => "no transmit SA is in use",
             Self::PnExhausted => "PN: the transmit SA has used its last one",
+            Self::PnWithheld => "PN: the next one is not released yet",
             Self::TooLong => "OutPktsTooLong: longer than the Common Port takes",
             Self::SourceNotSci => "source address: must be that of the SCI while useES is set",
             Self::Runt => "frame: nothing follows the addresses",

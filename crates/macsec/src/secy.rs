@@ -292,6 +292,29 @@ where
         Ok(())
     }
 
+    /// Withholds the packet numbers from `limit` on, or none of them: frames that would need one are
+    /// refused as [`ProtectError::PnWithheld`](crate::ProtectError::PnWithheld).
+    ///
+    /// For keys that outlive a restart: numbers are released once a record that they are gone is
+    /// durable, so that no crash makes an SA go through them again. Set it between installing the
+    /// SA and enabling it.
+    ///
+    /// # Errors
+    /// [`LifeCycleError::NoSuchSa`]; [`LifeCycleError::OtherKey`].
+    pub fn limit_transmit_pn(
+        &mut self,
+        an: An,
+        ki: Ki,
+        limit: Option<u64>,
+    ) -> Result<(), LifeCycleError> {
+        let sa = self.transmit.sas[an.index()].as_mut().ok_or(LifeCycleError::NoSuchSa)?;
+        if sa.ticket.ki != ki {
+            return Err(LifeCycleError::OtherKey);
+        }
+        sa.limit_pn(limit);
+        Ok(())
+    }
+
     /// The AN that frames are sent with now.
     #[must_use]
     pub fn encoding_sa(&self) -> Option<An> {

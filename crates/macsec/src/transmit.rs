@@ -45,6 +45,8 @@ pub struct TransmitSaStatus {
     pub in_use: bool,
     /// nextPN, or `None` if there is none left.
     pub next_pn: Option<u64>,
+    /// The first PN that is withheld, if any is.
+    pub pn_limit: Option<u64>,
     /// How far its PNs have got.
     pub pn_state: PnState,
 }
@@ -160,6 +162,8 @@ pub(crate) struct InstalledTransmitSa {
     pub(crate) confidentiality: Confidentiality,
     /// The next PN to reserve; `None` once the last has gone.
     next_pn: Option<u64>,
+    /// The first PN that is not to be used yet; `None` if all may be.
+    pn_limit: Option<u64>,
 }
 
 impl InstalledTransmitSa {
@@ -171,7 +175,15 @@ impl InstalledTransmitSa {
         base: NonceBase,
     ) -> Self {
         let confidentiality = sa.confidentiality;
-        Self { ticket, suite, key, base, confidentiality, next_pn: Some(sa.next_pn) }
+        Self {
+            ticket,
+            suite,
+            key,
+            base,
+            confidentiality,
+            next_pn: Some(sa.next_pn),
+            pn_limit: None,
+        }
     }
 
     #[inline]
@@ -182,6 +194,11 @@ impl InstalledTransmitSa {
     /// Raises nextPN; never lowers it.
     pub(crate) fn raise_next_pn(&mut self, pn: u64) {
         self.next_pn = self.next_pn.map(|next| next.max(pn));
+    }
+
+    /// Withholds `limit` and all PNs above it.
+    pub(crate) fn limit_pn(&mut self, limit: Option<u64>) {
+        self.pn_limit = limit;
     }
 
     pub(crate) const fn pn_state(&self) -> PnState {
@@ -196,12 +213,20 @@ impl InstalledTransmitSa {
     #[inline]
     fn take_pn(&mut self) -> Result<FreshPn, ProtectError> {
         let pn = self.next_pn.ok_or(ProtectError::PnExhausted)?;
+        if self.pn_limit.is_some_and(|limit| pn >= limit) {
+            return Err(ProtectError::PnWithheld);
+        }
         self.next_pn = if pn == self.suite.max_pn() { None } else { Some(pn + 1) };
         Ok(FreshPn(pn))
     }
 
     fn reserve(&mut self, count: u32) -> Result<PnBlock, ProtectError> {
         let next = self.next_pn.ok_or(ProtectError::PnExhausted)?;
+        let count = match self.pn_limit {
+            Some(limit) if next >= limit => return Err(ProtectError::PnWithheld),
+            Some(limit) => u32::try_from(limit - next).map_or(count, |left| count.min(left)),
+            None => count,
+        };
         let after_next = self.suite.max_pn() - next;
         let left =
             u32::try_from(after_next).map_or(count, |after| count.min(after.saturating_add(1)));
@@ -261,6 +286,7 @@ impl TransmitSc {
             confidentiality: sa.confidentiality,
             in_use: self.encoding_sa == Some(an) && sa.next_pn.is_some(),
             next_pn: sa.next_pn,
+            pn_limit: sa.pn_limit,
             pn_state: sa.pn_state(),
         })
     }
@@ -313,6 +339,25 @@ mod tests {
             assert_eq!(sa.pn_state(), PnState::Fresh);
             assert!(sa.reserve(1).is_ok());
             assert_eq!(sa.pn_state(), PnState::RekeyDue);
+        }
+    }
+
+    #[test]
+    fn withheld_pns_are_not_handed_out() {
+        for suite in CipherSuite::ALL {
+            let mut sa = sa(suite, 10);
+            sa.limit_pn(Some(13));
+            assert!(sa.reserve(2).is_ok_and(|block| block.len() == 2));
+            assert!(sa.reserve(2).is_ok_and(|block| block.len() == 1), "up to the limit");
+            assert!(matches!(sa.reserve(1), Err(ProtectError::PnWithheld)));
+            assert!(matches!(sa.take_pn(), Err(ProtectError::PnWithheld)));
+            sa.limit_pn(Some(14));
+            assert!(sa.take_pn().is_ok_and(|pn| pn.spend() == 13));
+            assert!(matches!(sa.take_pn(), Err(ProtectError::PnWithheld)));
+            sa.limit_pn(Some(5));
+            assert!(matches!(sa.reserve(1), Err(ProtectError::PnWithheld)), "a lower limit");
+            sa.limit_pn(None);
+            assert!(sa.take_pn().is_ok_and(|pn| pn.spend() == 14), "none was lost or repeated");
         }
     }
 

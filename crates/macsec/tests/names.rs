@@ -134,6 +134,7 @@ fn every_text_is_one_short_line() {
     let protect = [
         ProtectError::NoTransmitSa,
         ProtectError::PnExhausted,
+        ProtectError::PnWithheld,
         ProtectError::TooLong,
         ProtectError::SourceNotSci,
         ProtectError::Runt,

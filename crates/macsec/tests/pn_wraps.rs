@@ -37,6 +37,35 @@ fn outcomes(secy: &mut VecSecY, suite: CipherSuite, pns: &[u64]) -> Vec<ReceiveO
 use ReceiveOutcome::{Duplicate, Late, NotValid, Ok as Valid};
 
 #[test]
+fn a_withheld_pn_is_refused_and_none_is_lost_or_repeated() {
+    for suite in CipherSuite::ALL {
+        let mut sender = link(suite, 10).sender(config(|_| {}));
+        let mut receiver = link(suite, 10).receiver(config(|_| {}));
+        let frame = user_frame(60);
+        sender.limit_transmit_pn(an(0), ki(1), Some(12)).expect("there");
+        let sent = [common::protect(&mut sender, &frame), common::protect(&mut sender, &frame)];
+        let withheld = Err(ProtectError::PnWithheld);
+        assert_eq!(common::try_protect(&mut sender, &frame), withheld, "{suite}");
+        assert!(matches!(sender.reserve(1), Err(ProtectError::PnWithheld)));
+        assert_eq!(sender.counters().local.out_pn_withheld, 1);
+        assert_eq!(sender.counters().frames_out(), 3);
+        let sa = sender.transmit_sa(an(0)).expect("there");
+        assert_eq!((sa.next_pn, sa.pn_limit, sa.in_use), (Some(12), Some(12), true));
+        let other = sender.limit_transmit_pn(an(0), ki(2), None);
+        assert_eq!(other, Err(macsec::LifeCycleError::OtherKey));
+        let none = sender.limit_transmit_pn(an(1), ki(1), None);
+        assert_eq!(none, Err(macsec::LifeCycleError::NoSuchSa));
+
+        sender.limit_transmit_pn(an(0), ki(1), Some(20)).expect("there");
+        let next = common::protect(&mut sender, &frame);
+        assert_eq!(next[16..20], 12_u32.to_be_bytes());
+        for frame in sent.iter().chain([&next]) {
+            assert_eq!(outcome(&mut receiver, frame), Valid, "{suite}");
+        }
+    }
+}
+
+#[test]
 fn the_last_pn_of_all_is_sent_and_then_the_sa_has_stopped() {
     for suite in CipherSuite::ALL {
         let max = suite.max_pn();
