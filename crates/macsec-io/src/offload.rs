@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::interface::{self, InterfaceError};
 use crate::sys;
@@ -137,20 +137,82 @@ fn disable(interface: &str, offload: Offload) -> Result<(), OffloadError> {
     call(interface, set, value).map(drop)
 }
 
+/// Every feature of an interface that can be switched, and whether it is asked for: to put them all
+/// back after [`disable_all`], also those that its few commands cannot tell apart.
+///
+/// What a bit stands for is the running kernel's own matter: a value means nothing after a reboot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features(Vec<[u32; 2]>);
+
+impl Features {
+    /// Those of `interface` now.
+    ///
+    /// # Errors
+    /// [`OffloadError`].
+    pub fn of(interface: &str) -> Result<Self, OffloadError> {
+        let (socket, name) = address(interface)?;
+        let words = sys::ethtool_features(socket.as_fd(), &name);
+        Ok(Self(words.map_err(|e| io_error(interface, e))?))
+    }
+
+    /// Puts them back. What cannot be changed now is left as it is.
+    ///
+    /// # Errors
+    /// [`OffloadError`].
+    pub fn restore(&self, interface: &str) -> Result<(), OffloadError> {
+        // A value from elsewhere may know features that are fixed here.
+        let now = Self::of(interface)?;
+        let words: Vec<_> = now
+            .0
+            .iter()
+            .zip(&self.0)
+            .map(|([changeable, _], [known, on])| [changeable & known, changeable & known & on])
+            .collect();
+        let (socket, name) = address(interface)?;
+        // The kernel takes its own number of words and no other.
+        if words.len() != now.0.len() {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "features of another kernel");
+            return Err(OffloadError::Io(interface.to_owned(), error));
+        }
+        sys::ethtool_set_features(socket.as_fd(), &name, &words).map_err(|e| io_error(interface, e))
+    }
+
+    /// As numbers, to be kept in a file: for each 32 features, which can be changed and which are on.
+    #[must_use]
+    pub fn words(&self) -> &[[u32; 2]] {
+        &self.0
+    }
+
+    /// From what [`Features::words`] gave.
+    #[must_use]
+    pub fn from_words(words: Vec<[u32; 2]>) -> Self {
+        Self(words)
+    }
+}
+
+/// A socket for ioctls on `interface`, and its name for them.
+fn address(interface: &str) -> Result<(OwnedFd, [u8; libc::IFNAMSIZ]), OffloadError> {
+    let name = interface::raw_name(interface)?;
+    let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+    Ok((socket.map_err(|e| io_error(interface, e))?, name))
+}
+
 /// `None`: not supported by this driver.
 fn call(interface: &str, command: u32, data: u32) -> Result<Option<u32>, OffloadError> {
-    let name = interface::raw_name(interface)?;
-    let io_error = |error: io::Error| match error.raw_os_error() {
-        Some(libc::ENODEV) => InterfaceError::NotFound(interface.to_owned()).into(),
-        Some(libc::EPERM) => OffloadError::PermissionDenied(interface.to_owned()),
-        _ => OffloadError::Io(interface.to_owned(), error),
-    };
-    let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(io_error)?;
+    let (socket, name) = address(interface)?;
     match sys::ethtool_value(socket.as_fd(), &name, command, data) {
         Ok(value) => Ok(Some(value)),
         Err(error) => match error.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::EINVAL) => Ok(None),
-            _ => Err(io_error(error)),
+            _ => Err(io_error(interface, error)),
         },
+    }
+}
+
+fn io_error(interface: &str, error: io::Error) -> OffloadError {
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => InterfaceError::NotFound(interface.to_owned()).into(),
+        Some(libc::EPERM) => OffloadError::PermissionDenied(interface.to_owned()),
+        _ => OffloadError::Io(interface.to_owned(), error),
     }
 }

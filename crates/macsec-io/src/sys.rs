@@ -227,6 +227,42 @@ pub(crate) fn ethtool_value(
     Ok(value[1])
 }
 
+/// Words of 32 features each that we have room for; the kernel uses two.
+const FEATURE_WORDS: usize = 8;
+
+/// ETHTOOL_GFEATURES: for each word of features (which can be changed, which are asked for).
+pub(crate) fn ethtool_features(
+    socket: BorrowedFd<'_>,
+    name: &[u8; libc::IFNAMSIZ],
+) -> io::Result<Vec<[u32; 2]>> {
+    const ETHTOOL_GFEATURES: u32 = 0x3a;
+    // Command, words, and for each word: available, requested, active, never changed.
+    let mut value = [0u32; 2 + 4 * FEATURE_WORDS];
+    value[..2].copy_from_slice(&[ETHTOOL_GFEATURES, FEATURE_WORDS as u32]);
+    let mut request = ifreq(name);
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    // The kernel writes at most as many words as we said there is room for.
+    ioctl_ifreq(socket, libc::SIOCETHTOOL, &mut request)?;
+    let words = (value[1] as usize).min(FEATURE_WORDS);
+    let (words, _) = value[2..2 + 4 * words].as_chunks::<4>();
+    Ok(words.iter().map(|[available, requested, ..]| [*available, *requested]).collect())
+}
+
+/// ETHTOOL_SFEATURES: for each word of features (which are meant, which of these to turn on).
+pub(crate) fn ethtool_set_features(
+    socket: BorrowedFd<'_>,
+    name: &[u8; libc::IFNAMSIZ],
+    words: &[[u32; 2]],
+) -> io::Result<()> {
+    const ETHTOOL_SFEATURES: u32 = 0x3b;
+    let mut value = vec![ETHTOOL_SFEATURES, words.len() as u32];
+    value.extend(words.as_flattened());
+    let mut request = ifreq(name);
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    // The kernel reads exactly the words counted.
+    ioctl_ifreq(socket, libc::SIOCETHTOOL, &mut request)
+}
+
 /// The requests passed here are SIOCGIFNAME, SIOCGIFMTU, SIOCGIFFLAGS and SIOCETHTOOL (with its value
 /// alive).
 fn ioctl_ifreq(
@@ -273,6 +309,30 @@ pub(crate) fn tun_set_carrier(device: BorrowedFd<'_>, on: bool) -> io::Result<()
 pub(crate) fn set_network_namespace(namespace: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no pointers are passed; only this thread's view of the network changes.
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// Whether a descriptor stands for a network namespace (and not for any other file).
+pub(crate) fn is_network_namespace(file: BorrowedFd<'_>) -> bool {
+    /// `_IO(0xb7, 3)` of linux/nsfs.h.
+    const NS_GET_NSTYPE: c_ulong = 0xb703;
+    // SAFETY: the request takes no argument. A file that knows nothing of it refuses.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as libc::Ioctl) };
+    kind == libc::CLONE_NEWNET
+}
+
+/// mount(2) without a file system of its own (`flags`: MS_BIND, MS_REC, MS_SHARED).
+pub(crate) fn mount(source: &CStr, target: &CStr, flags: c_ulong) -> io::Result<()> {
+    let (source, target) = (source.as_ptr(), target.as_ptr());
+    // SAFETY: both paths end with a NUL; these flags read neither the type nor the data.
+    check(unsafe { libc::mount(source, target, std::ptr::null(), flags, std::ptr::null()) })?;
+    Ok(())
+}
+
+/// Detaches the mount at `target`, in use or not.
+pub(crate) fn unmount(target: &CStr) -> io::Result<()> {
+    // SAFETY: the path ends with a NUL.
+    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })?;
     Ok(())
 }
 

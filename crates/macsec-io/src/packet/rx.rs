@@ -58,6 +58,12 @@ pub struct RxConfig {
     pub promiscuous: bool,
     /// Group addresses to receive, e.g. 01:80:C2:00:00:03 for EAPOL. Default: none.
     pub groups: Vec<[u8; 6]>,
+    /// Ask the interface for frames to every group address. Default: off. A MACsec port carries the
+    /// host's multicast, whose groups only the hosts know.
+    pub all_multicast: bool,
+    /// Unicast addresses to receive besides the interface's own: that of the TAP, where it differs.
+    /// Default: none.
+    pub addresses: Vec<[u8; 6]>,
 }
 
 impl Default for RxConfig {
@@ -68,6 +74,8 @@ impl Default for RxConfig {
             ether_type: None,
             promiscuous: false,
             groups: Vec::new(),
+            all_multicast: false,
+            addresses: Vec::new(),
         }
     }
 }
@@ -151,8 +159,14 @@ impl PacketRxRing {
         if config.promiscuous {
             socket.join(libc::PACKET_MR_PROMISC, [0; 6])?;
         }
+        if config.all_multicast {
+            socket.join(libc::PACKET_MR_ALLMULTI, [0; 6])?;
+        }
         for group in &config.groups {
             socket.join(libc::PACKET_MR_MULTICAST, *group)?;
+        }
+        for address in &config.addresses {
+            socket.join(libc::PACKET_MR_UNICAST, *address)?;
         }
         // A filter, not a socket bound to the type: for those the kernel throws an outer VLAN tag
         // away without telling, and a tagged frame would pass for an untagged one.

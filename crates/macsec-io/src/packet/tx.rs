@@ -35,11 +35,15 @@ pub struct TxConfig {
     /// Hand frames straight to the driver, past the queueing discipline (PACKET_QDISC_BYPASS):
     /// faster, without traffic control and its buffer. Default: off.
     pub bypass_qdisc: bool,
+    /// A mark on every frame sent (SO_MARK), by which an egress filter tells them from frames of
+    /// others, as [`Netlink::install_barrier`](crate::netlink::Netlink::install_barrier) does. It
+    /// needs `CAP_NET_ADMIN`, or from Linux 5.17 on `CAP_NET_RAW`. Default: 0, none.
+    pub mark: u32,
 }
 
 impl Default for TxConfig {
     fn default() -> Self {
-        Self { frames: 512, max_frame: 9728, bypass_qdisc: false }
+        Self { frames: 512, max_frame: 9728, bypass_qdisc: false, mark: 0 }
     }
 }
 
@@ -148,6 +152,11 @@ impl PacketTxRing {
         socket.set(libc::PACKET_TX_HAS_OFF, 1, "PACKET_TX_HAS_OFF")?;
         if config.bypass_qdisc {
             socket.set(libc::PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS")?;
+        }
+        if config.mark != 0 {
+            let mark = config.mark.cast_signed();
+            sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark)
+                .map_err(failed("SO_MARK"))?;
         }
         let layout = slot_layout(config.max_frame, config.frames)?;
         let request = slot_request(&layout)?;

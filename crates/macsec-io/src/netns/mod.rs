@@ -10,7 +10,15 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+pub use resident::Resident;
+
 use crate::sys;
+
+mod pin;
+mod resident;
+
+/// Where named namespaces are, for us as for `ip netns`.
+const RUN: &str = "/run/netns";
 
 /// Why a namespace cannot be made or entered.
 #[derive(Debug)]
@@ -23,6 +31,14 @@ pub enum NamespaceError {
     /// The system does not allow (more) user or network namespaces: see the limits in
     /// `/proc/sys/user/max_*_namespaces` and `kernel.unprivileged_userns_clone`.
     Forbidden,
+    /// What a name below `/run/netns` may not be: empty, `.` or `..`, with a `/`, or longer than 255
+    /// octets.
+    InvalidName(String),
+    /// No namespace is pinned under this name.
+    NotPinned(String),
+    /// The namespace cannot be pinned (or unpinned): mounts are not allowed here, or `/run` is not
+    /// writable. It can be done without.
+    CannotPin(String, io::Error),
     /// Another failure, of the step named.
     Io(&'static str, io::Error),
 }
@@ -43,6 +59,14 @@ impl fmt::Display for NamespaceError {
                 "namespaces are limited here: see /proc/sys/user/max_net_namespaces, \
                  /proc/sys/user/max_user_namespaces, kernel.unprivileged_userns_clone"
             ),
+            Self::InvalidName(name) => write!(
+                f,
+                "{name:?} is no name for a network namespace: use 1 to 255 octets without '/'"
+            ),
+            Self::NotPinned(name) => write!(f, "there is no network namespace {RUN}/{name}"),
+            Self::CannotPin(name, error) => {
+                write!(f, "network namespace {RUN}/{name} cannot be mounted or unmounted: {error}")
+            }
             Self::Io(what, error) => write!(f, "network namespace: {what}: {error}"),
         }
     }
