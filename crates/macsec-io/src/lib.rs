@@ -18,8 +18,8 @@
 //! | [`packet`] | raw Ethernet frames of one interface, in batches through memory shared with the kernel |
 //! | [`tap`] | an Ethernet interface whose wire is this process |
 //! | [`poll`] | waiting for several of these at once |
-//! | [`netlink`] | links, addresses and neighbours (what `ip` does), without starting a program |
-//! | [`netns`] | network namespaces held by a file descriptor, and code run inside them |
+//! | [`netlink`] | links, addresses, neighbours and a barrier against the host's stack (what `ip` and `tc` do), without starting a program |
+//! | [`netns`] | network namespaces held by a file descriptor or by name, and code run inside them |
 //! | [`offload`] | turning off what an interface would do to frames behind our back |
 //! | [`interface`] | interface names and indices |
 //! | [`sysctl`] | the one kernel setting an uplink needs: no IPv6 |

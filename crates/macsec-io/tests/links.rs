@@ -3,19 +3,20 @@
 mod common;
 
 use std::io::ErrorKind;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{LEFT_MAC, Pair, RIGHT_MAC, collect, namespace};
+use common::{LEFT_MAC, PATIENCE, Pair, RIGHT_MAC, collect, namespace};
 use macsec_io::interface::{self, InterfaceError};
-use macsec_io::netlink::{Netlink, NetlinkError, OperState, VethEnd};
+use macsec_io::netlink::{LinkMonitor, Netlink, NetlinkError, OperState, VethEnd};
 use macsec_io::netns::{Namespace, NamespaceError, enter_user_namespace};
 use macsec_io::offload::{self, Offload};
 use macsec_io::packet::RxConfig;
-use macsec_io::sysctl::disable_ipv6;
+use macsec_io::poll;
+use macsec_io::sysctl::{self, disable_ipv6};
 
 #[test]
 fn links_are_created_changed_and_deleted() {
@@ -53,6 +54,13 @@ fn links_are_created_changed_and_deleted() {
     assert!(netlink.link("two").is_err());
     let two = other.run(|| Netlink::open().unwrap().link("two").unwrap()).unwrap();
     assert!(!two.up);
+
+    // A name is taken in the other namespace, and loopback stays where it is.
+    netlink.create_veth(&VethEnd::new("two"), &VethEnd::new("three")).unwrap();
+    let taken = netlink.move_to_namespace("two", other.as_fd());
+    assert!(matches!(taken, Err(NetlinkError::Exists(_))), "{taken:?}");
+    let fixed = netlink.move_to_namespace("lo", other.as_fd());
+    assert!(matches!(fixed, Err(NetlinkError::Immovable(_))), "{fixed:?}");
 
     netlink.delete_link("one").unwrap();
     for gone in [netlink.link("one"), netlink.link("no-such-if")] {
@@ -120,6 +128,159 @@ fn addresses_of_version_6() {
                 let error = disable_ipv6(missing).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::NotFound, "{missing}");
             }
+        })
+        .unwrap();
+}
+
+#[test]
+fn links_and_addresses_are_listed() {
+    let Some(namespace) = namespace() else { return };
+    namespace
+        .run(|| {
+            let mut netlink = Netlink::open().unwrap();
+            // So many that the kernel needs several datagrams to tell.
+            for i in 0..30 {
+                let (a, b) = (format!("a{i}"), format!("b{i}"));
+                netlink.create_veth(&VethEnd::new(&a), &VethEnd::new(&b)).unwrap();
+            }
+            let links = netlink.links().unwrap();
+            assert_eq!(links.len(), 61);
+            let find = |name: &str| links.iter().find(|link| link.name == name).unwrap();
+            for i in 0..30 {
+                let (a, b) = (find(&format!("a{i}")), find(&format!("b{i}")));
+                assert_eq!((a.kind.as_deref(), a.ethernet), (Some("veth"), true));
+                assert_eq!((a.lower, b.lower), (Some(b.index), Some(a.index)));
+                assert_eq!(*a, netlink.link(&a.name).unwrap());
+            }
+            let lo = find("lo");
+            assert_eq!((lo.kind.as_deref(), lo.ethernet, lo.lower), (None, false, None));
+
+            let wanted: Vec<(IpAddr, u8)> = ["10.1.1.1/24", "10.2.2.2/31", "fd00::1/64"]
+                .map(|text| text.split_once('/').unwrap())
+                .map(|(ip, prefix)| (ip.parse().unwrap(), prefix.parse().unwrap()))
+                .into();
+            for (ip, prefix) in &wanted {
+                netlink.add_address("a1", *ip, *prefix).unwrap();
+            }
+            netlink.add_address("a2", "10.3.3.3".parse().unwrap(), 8).unwrap();
+            assert_eq!(netlink.addresses("a1").unwrap(), wanted);
+            assert_eq!(netlink.addresses("b1").unwrap(), []);
+            assert!(netlink.addresses("no-such-if").is_err());
+
+            // Link-local ones count too.
+            netlink.set_up("b2").unwrap();
+            netlink.set_up("a2").unwrap();
+            let local = netlink.addresses("a2").unwrap();
+            assert!(local.len() == 2 && local[1].0.to_string().starts_with("fe80::"), "{local:?}");
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_other_end_of_a_pair_is_not_looked_for_in_the_wrong_namespace() {
+    let Some(pair) = Pair::new(1500) else { return };
+    let left = pair.left.run(|| Netlink::open().unwrap().link("left").unwrap()).unwrap();
+    assert_eq!(left.lower, None);
+}
+
+#[test]
+fn a_monitor_notices_what_happens_to_links() {
+    let Some(namespace) = namespace() else { return };
+    let mut monitor = namespace.run(|| LinkMonitor::open().unwrap()).unwrap();
+    let mut netlink = namespace.run(|| Netlink::open().unwrap()).unwrap();
+    let is_told = |monitor: &LinkMonitor| {
+        let [ready] = poll::wait_readable([monitor.as_fd()], Some(PATIENCE)).unwrap();
+        ready.readable || ready.error
+    };
+    assert!(!monitor.drain().unwrap());
+    netlink.create_veth(&VethEnd::new("one"), &VethEnd::new("two")).unwrap();
+    assert!(is_told(&monitor));
+    assert!(monitor.drain().unwrap());
+    for change in [Netlink::set_up, Netlink::set_down, Netlink::delete_link] {
+        // What came late of the change before.
+        while monitor.drain().unwrap() {}
+        change(&mut netlink, "one").unwrap();
+        assert!(is_told(&monitor));
+        assert!(monitor.drain().unwrap());
+    }
+
+    // Far more than the kernel keeps: it says so, the monitor says "changed", and then is empty.
+    netlink.create_veth(&VethEnd::new("one"), &VethEnd::new("two")).unwrap();
+    for mtu in 0..2000 {
+        netlink.set_mtu("one", 1000 + mtu % 2).unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    assert!(monitor.drain().unwrap());
+    while monitor.drain().unwrap() {
+        assert!(Instant::now() < deadline, "it never ends");
+    }
+    netlink.set_mtu("one", 1500).unwrap();
+    assert!(is_told(&monitor) && monitor.drain().unwrap(), "it goes on after an overflow");
+}
+
+#[test]
+fn ipv6_is_disabled_and_let_in_again() {
+    let Some(namespace) = namespace() else { return };
+    if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        return common::skip("this kernel has no IPv6");
+    }
+    namespace
+        .run(|| {
+            let mut netlink = Netlink::open().unwrap();
+            netlink.create_veth(&VethEnd::new("one"), &VethEnd::new("two")).unwrap();
+            assert_eq!(sysctl::is_ipv6_disabled("one").unwrap(), Some(false));
+            for disabled in [true, false] {
+                assert!(sysctl::set_ipv6_disabled("one", disabled).unwrap());
+                assert_eq!(sysctl::is_ipv6_disabled("one").unwrap(), Some(disabled));
+                assert_eq!(sysctl::is_ipv6_disabled("two").unwrap(), Some(false));
+            }
+            // Too small for IPv6.
+            netlink.set_mtu("two", 1000).unwrap();
+            assert_eq!(sysctl::is_ipv6_disabled("two").unwrap(), None);
+            assert!(!disable_ipv6("two").unwrap());
+
+            assert!(sysctl::disable_ipv6_everywhere().unwrap());
+            netlink.create_veth(&VethEnd::new("three"), &VethEnd::new("four")).unwrap();
+            for name in ["one", "three"] {
+                assert_eq!(sysctl::is_ipv6_disabled(name).unwrap(), Some(true));
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn offloads_are_restored_to_the_bit() {
+    let Some(namespace) = namespace() else { return };
+    namespace
+        .run(|| {
+            let mut netlink = Netlink::open().unwrap();
+            netlink.create_veth(&VethEnd::new("one"), &VethEnd::new("two")).unwrap();
+            let features = || offload::Features::of("one").unwrap();
+            let restored = |saved: &offload::Features| {
+                assert_eq!(offload::disable_all("one").unwrap(), []);
+                assert_ne!(features(), *saved);
+                let kept = offload::Features::from_words(saved.words().to_vec());
+                kept.restore("one").unwrap();
+                assert_eq!(features(), *saved);
+            };
+            restored(&features());
+            assert_eq!(
+                offload::is_enabled("one", Offload::TcpSegmentation).unwrap(),
+                Some(true),
+                "really on, not only asked for"
+            );
+            // A mixture, not all of which the commands of `disable_all` can tell apart.
+            let mut words = features().words().to_vec();
+            for (bit, word) in (0..).zip(&mut words) {
+                word[1] &= 0x5a5a_5a5a_u32.rotate_left(bit);
+            }
+            offload::Features::from_words(words).restore("one").unwrap();
+            restored(&features());
+
+            let missing = offload::Features::of("no-such-if").unwrap_err();
+            assert!(matches!(missing, offload::OffloadError::Interface(_)), "{missing}");
+            let foreign = offload::Features::from_words(Vec::new());
+            assert!(foreign.restore("one").is_err());
         })
         .unwrap();
 }

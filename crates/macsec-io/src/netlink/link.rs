@@ -1,6 +1,8 @@
 //! What the kernel tells about a link.
 
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, State, Stats64};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State, Stats64,
+};
 
 /// RFC 2863 operational state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +61,14 @@ pub struct Link {
     pub promiscuous: bool,
     /// Index of the bridge, bond or other master this link belongs to.
     pub master: Option<u32>,
+    /// Its frames are Ethernet frames (those of loopback are not).
+    pub ethernet: bool,
+    /// What kind of device made by software it is (`bridge`, `macsec`, `veth`, ...); `None` for real
+    /// ones.
+    pub kind: Option<String>,
+    /// Index of the link that this one stands on (a VLAN, a macsec device), or of the other end of a
+    /// veth pair; `None` when that is in another network namespace.
+    pub lower: Option<u32>,
     /// Operational state.
     pub oper_state: OperState,
     /// Counts.
@@ -73,8 +83,10 @@ impl Link {
             up: flags.contains(LinkFlags::Up),
             carrier: flags.contains(LinkFlags::LowerUp),
             arp: !flags.contains(LinkFlags::Noarp),
+            ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             ..Self::default()
         };
+        let mut lower_is_elsewhere = false;
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
@@ -83,13 +95,25 @@ impl Link {
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 // The count also covers packet sockets, which the flag does not.
                 LinkAttribute::Promiscuity(count) => link.promiscuous = count > 0,
+                LinkAttribute::LinkInfo(info) => link.kind = kind(&info),
+                LinkAttribute::Link(index) => link.lower = Some(index),
+                LinkAttribute::LinkNetNsId(_) => lower_is_elsewhere = true,
                 LinkAttribute::OperState(state) => link.oper_state = oper_state(state),
                 LinkAttribute::Stats64(counts) => link.statistics = statistics(&counts),
                 _ => {}
             }
         }
+        // A tunnel that stands on no link has index 0 here.
+        link.lower = link.lower.filter(|index| *index != 0 && !lower_is_elsewhere);
         link
     }
+}
+
+fn kind(info: &[LinkInfo]) -> Option<String> {
+    info.iter().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
 }
 
 fn oper_state(state: State) -> OperState {

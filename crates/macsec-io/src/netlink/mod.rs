@@ -4,7 +4,9 @@
 //! Each call is one request and its answer. Names are looked up in the network namespace in which
 //! the [`Netlink`] was opened, from whatever thread it is used.
 
+mod barrier;
 mod link;
+mod monitor;
 mod socket;
 
 use std::fmt;
@@ -12,7 +14,9 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{
+    NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkDeserializable, NetlinkHeader,
+};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -22,8 +26,10 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Message};
 
+pub use barrier::Qdisc;
 pub use link::{Link, LinkStatistics, OperState};
-use socket::RouteSocket;
+pub use monitor::LinkMonitor;
+use socket::{Dumped, RouteSocket};
 
 use crate::interface::{self, InterfaceError};
 
@@ -39,6 +45,10 @@ pub enum NetlinkError {
     Exists(&'static str),
     /// The kernel has no such kind of link (for a veth pair: no driver).
     NotSupported(&'static str),
+    /// The link named is bound to its network namespace: its driver does not let it move.
+    Immovable(String),
+    /// Traffic control of someone else, which we would have to break: see the text.
+    InTheWay(String),
     /// The kernel refused the request named, or the answer could not be read.
     Io(&'static str, io::Error),
 }
@@ -52,6 +62,10 @@ impl fmt::Display for NetlinkError {
             }
             Self::Exists(what) => write!(f, "{what}: it exists already"),
             Self::NotSupported(what) => write!(f, "{what}: not supported by this kernel"),
+            Self::Immovable(name) => {
+                write!(f, "link {name:?} cannot be moved to another network namespace")
+            }
+            Self::InTheWay(what) => write!(f, "{what} is in the way"),
             Self::Io(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -131,17 +145,24 @@ impl Netlink {
         self.socket.change("create veth pair", Message::NewLink(message), flags)
     }
 
-    /// Moves a link to another network namespace. It loses its addresses and goes down.
+    /// Moves a link to another network namespace. It loses its addresses, its traffic control and its
+    /// settings below `/proc/sys/net`, and goes down.
     ///
     /// # Errors
-    /// [`NetlinkError`].
+    /// [`NetlinkError`], of them [`NetlinkError::Exists`] when its name is taken there, and
+    /// [`NetlinkError::Immovable`].
     pub fn move_to_namespace(
         &mut self,
         name: &str,
         namespace: BorrowedFd<'_>,
     ) -> Result<(), NetlinkError> {
         let attribute = LinkAttribute::NetNsFd(namespace.as_raw_fd());
-        self.set_attribute("move link to namespace", name, attribute)
+        match self.set_attribute("move link to namespace", name, attribute) {
+            Err(NetlinkError::Io(_, error)) if error.raw_os_error() == Some(libc::EINVAL) => {
+                Err(NetlinkError::Immovable(name.to_owned()))
+            }
+            other => other,
+        }
     }
 
     /// Deletes a link; of a veth pair, both ends.
@@ -221,6 +242,34 @@ impl Netlink {
         self.socket.change("add address", Message::NewAddress(message), flags)
     }
 
+    /// The addresses of a link and the lengths of their prefixes, link-local ones too.
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub fn addresses(&mut self, name: &str) -> Result<Vec<(IpAddr, u8)>, NetlinkError> {
+        const WHAT: &str = "list addresses";
+        let index = self.index_of(name)?;
+        let request = Message::GetAddress(AddressMessage::default());
+        let mut addresses = Vec::new();
+        for dumped in self.socket.dump(WHAT, &request)? {
+            let Message::NewAddress(message) = parse(WHAT, &dumped)? else { continue };
+            if message.header.index != index {
+                continue;
+            }
+            // Of a point-to-point link the other one is the peer's. Version 6 has one otherwise.
+            let (mut local, mut address) = (None, None);
+            for attribute in message.attributes {
+                match attribute {
+                    AddressAttribute::Local(ip) => local = Some(ip),
+                    AddressAttribute::Address(ip) => address = Some(ip),
+                    _ => {}
+                }
+            }
+            addresses.extend(local.or(address).map(|ip| (ip, message.header.prefix_len)));
+        }
+        Ok(addresses)
+    }
+
     /// Adds (or replaces) a permanent neighbour: frames to `address` on this link go to `mac`
     /// without ARP or neighbour discovery.
     ///
@@ -272,6 +321,21 @@ impl Netlink {
         }
     }
 
+    /// Every link of the namespace.
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
+        const WHAT: &str = "list links";
+        let mut links = Vec::new();
+        for dumped in self.socket.dump(WHAT, &Message::GetLink(LinkMessage::default()))? {
+            if let Message::NewLink(message) = parse(WHAT, &dumped)? {
+                links.push(Link::from_message(message));
+            }
+        }
+        Ok(links)
+    }
+
     fn message_for(&mut self, name: &str) -> Result<LinkMessage, NetlinkError> {
         let mut message = LinkMessage::default();
         message.header.index = self.index_of(name)?;
@@ -301,6 +365,15 @@ impl Netlink {
         message.header.flags = if on { flag } else { LinkFlags::empty() };
         self.socket.change(what, Message::SetLink(message), 0)
     }
+}
+
+fn parse(what: &'static str, dumped: &Dumped) -> Result<Message, NetlinkError> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = dumped.kind;
+    Message::deserialize(&header, &dumped.payload).map_err(|error| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        NetlinkError::Io(what, error)
+    })
 }
 
 fn family(address: IpAddr) -> AddressFamily {
