@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{demo, keygen};
+use crate::{check, demo, keygen};
 
 /// MACsec (IEEE 802.1AE) in user space.
 #[derive(Parser)]
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Show an encrypted link at work: two clouds, two gateways and an attacker on this machine
     Demo(demo::Options),
+    /// Look for faults in a configuration file
+    Check(check::Options),
     /// Make fresh keys from the system's random number generator
     Keygen(keygen::Options),
     /// One gateway of the demo, started by it
@@ -30,6 +32,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Check(options) => check::run(&options),
         Command::Keygen(options) => keygen::run(&options),
         Command::DemoGateway => demo::worker::run(),
     }

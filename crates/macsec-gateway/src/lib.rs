@@ -3,6 +3,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`cli`] | the command line |
+//! | [`config`] | the configuration file: types that hold only what is allowed, and every fault with its line |
+//! | [`check`] | what a configuration file would do, or all that is wrong with it |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`exit`] | exit codes |
@@ -10,7 +12,9 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod keygen;
