@@ -6,6 +6,7 @@
 //! | [`config`] | the configuration file: types that hold only what is allowed, and every fault with its line |
 //! | [`check`] | what a configuration file would do, or all that is wrong with it |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
+//! | [`pn_store`] | packet numbers that survive restarts |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
@@ -18,6 +19,7 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod keygen;
+pub mod pn_store;
 pub mod port;
 
 /// Compiles and runs the code in the README.
