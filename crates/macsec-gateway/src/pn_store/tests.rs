@@ -219,7 +219,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0_u64..3000).prop_map(Event::Send),
         4 => prop_oneof![0_u64..20, 0_u64..5000].prop_map(Event::Receive),
-        2 => Just(Event::Second),
+        4 => Just(Event::Second),
         6 => fault().prop_map(Event::Write),
         1 => Just(Event::Crash),
         1 => fault().prop_map(Event::Finish),
@@ -255,11 +255,16 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn nothing_is_used_or_accepted_twice(events in proptest::collection::vec(event(), 1..40)) {
-        let dir = tempfile::tempdir().unwrap();
+    fn nothing_is_used_or_accepted_twice(events in proptest::collection::vec(event(), 1..80)) {
+        // In memory if possible, as nobody pulls the plug here.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let mut run = Run::start(&dir, true);
         let mut now = Instant::now();
         // The greatest PNs used and accepted in all runs.
