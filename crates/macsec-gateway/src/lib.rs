@@ -7,6 +7,7 @@
 //! | [`check`] | what a configuration file would do, or all that is wrong with it |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`pn_store`] | packet numbers that survive restarts |
+//! | [`privileges`] | what the process may do, and who may look into it |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
@@ -21,6 +22,7 @@ pub mod exit;
 pub mod keygen;
 pub mod pn_store;
 pub mod port;
+pub mod privileges;
 
 /// Compiles and runs the code in the README.
 #[cfg(doctest)]
