@@ -51,10 +51,12 @@ impl KeyCheck {
     /// The name of `sak`: the first 16 octets of SHA-256 over "macsec-gateway key check" and the SAK.
     #[must_use]
     pub fn of(sak: &Sak) -> Self {
-        let hash = Sha256::new()
-            .chain_update(b"macsec-gateway key check")
-            .chain_update(sak.expose_octets())
-            .finalize();
+        Self::of_octets(sak.expose_octets())
+    }
+
+    pub(crate) fn of_octets(sak: &[u8]) -> Self {
+        let hash =
+            Sha256::new().chain_update(b"macsec-gateway key check").chain_update(sak).finalize();
         let mut check = [0; 16];
         check.iter_mut().zip(hash).for_each(|(octet, of_hash)| *octet = of_hash);
         Self(check)

@@ -2,15 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::exit;
 
+pub mod fragments;
+
 /// Options of `macsec keygen`.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    /// Parts of a configuration file instead of bare keys
+    #[command(subcommand)]
+    pub fragments: Option<Fragments>,
+
     /// Which key to make
     #[arg(value_enum, default_value_t = Kind::All)]
     pub kind: Kind,
@@ -22,6 +29,13 @@ pub struct Options {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which parts of a configuration file `macsec keygen` can make.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Fragments {
+    /// Static keys for both ends of a link, ready to be pasted into their configuration files
+    Static(fragments::Options),
 }
 
 /// What `macsec keygen` can make.
@@ -53,6 +67,9 @@ const CKN_LEN: usize = 32;
 /// Makes the keys and prints them.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    if let Some(Fragments::Static(options)) = &options.fragments {
+        return fragments::run(options);
+    }
     match make(options) {
         Ok(keys) => {
             print(&keys, options.json);
