@@ -1,0 +1,193 @@
+//! Whatever octets a file has, it is refused with reasons or can be put into force.
+
+use macsec::{
+    Confidentiality, ConfidentialityOffset, DataKey, KeySlot, Ki, MacAddress, Portable, ReceiveSa,
+    ReceiveScSlot, Sak, Sci, SecY, TransmitSa,
+};
+use macsec_gateway::config::{Config, Fault, Key, PortConfig};
+use proptest::{prelude::*, sample::select};
+
+use super::*;
+
+/// Lines of which files are made: right ones, wrong ones, and ones that do not go together.
+const LINES: &[&str] = &[
+    "[[port]]",
+    "[[port]]",
+    "[port.static_keys]",
+    "[[port.static_keys.peer]]",
+    "[[port.static_keys.peer]]",
+    "[port]",
+    "[",
+    "port = 1",
+    "name = \"a\"",
+    "name = \"b\"",
+    "uplink = \"eth1\"",
+    "uplink = \"eth2\"",
+    "tap = \"a\"",
+    "tap = \"eth1\"",
+    "tap = \"t\"",
+    "mac = \"02:00:00:00:00:01\"",
+    "mtu = 1468",
+    "mtu = 1400",
+    "uplink_mtu = 1500",
+    "inner_vlan_tags = 2",
+    "sci = \"0200000000010001\"",
+    "sci = \"0200000000020001\"",
+    "sci = \"0200000000020000\"",
+    "cipher_suite = \"gcm-aes-128\"",
+    "cipher_suite = \"gcm-aes-256\"",
+    "cipher_suite = \"gcm-aes-xpn-128\"",
+    "cipher_suite = \"gcm-aes-xpn-256\"",
+    "confidentiality = false",
+    "confidentiality_offset = 30",
+    "confidentiality_offset = 0",
+    "protect_frames = false",
+    "validate_frames = \"check\"",
+    "replay_protect = false",
+    "replay_window = 64",
+    "replay_window = 0xffffffff",
+    "detect_duplicates = true",
+    "always_include_sci = true",
+    "always_include_sci = false",
+    "use_es = true",
+    "use_scb = true",
+    "vlan_tags_in_clear = 1",
+    "bypass_ethertypes = [0x88cc, 0x888e]",
+    "bypass_ethertypes = [0x88cc]",
+    "first_use = true",
+    "an = 1",
+    "an = 3",
+    "ssci = 1",
+    "ssci = 2",
+    "ssci = 0",
+    "sak_file = \"k128\"",
+    "sak_file = \"k256\"",
+    "sak_env = \"PATH\"",
+    "sak = \"00112233445566778899aabbccddee01\"",
+    "sak = \"ffeeddccbbaa99887766554433221100\"",
+    "salt = \"e6a1b2c3d4e5f60718293a4b\"",
+    "salt = \"000000000000000000000000\"",
+    "\u{1f511} = 1",
+    "",
+];
+
+/// A port of each kind, to be varied.
+const PORTS: [&str; 3] = [
+    "[[port]]\nname = \"a\"\nuplink = \"eth1\"\ncipher_suite = \"gcm-aes-128\"\n[port.static_keys]\n\
+     sak_file = \"k128\"\n[[port.static_keys.peer]]\nsci = \"0200000000020001\"\n",
+    "[[port]]\nname = \"b\"\nuplink = \"eth2\"\nsci = \"0200000000010001\"\n[port.static_keys]\nssci = 1\n\
+     sak_file = \"k256\"\nsalt = \"e6a1b2c3d4e5f60718293a4b\"\n[[port.static_keys.peer]]\nssci = 2\n\
+     sci = \"0200000000020001\"\n[[port.static_keys.peer]]\nssci = 3\nsci = \"0200000000030001\"\n",
+    "[[port]]\nname = \"c\"\nuplink = \"eth3\"\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_octets(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        judge(&octets)?;
+    }
+
+    #[test]
+    fn any_text(text in "[\\[\\]a-z_='\"0-9{}., \n\\\\]{0,200}") {
+        judge(text.as_bytes())?;
+    }
+
+    #[test]
+    fn any_lines(lines in prop::collection::vec(select(LINES), 0..30)) {
+        judge(lines.join("\n").as_bytes())?;
+    }
+
+    #[test]
+    fn right_files_with_lines_put_in_and_left_out(
+        ports in prop::collection::vec(select(&PORTS[..]), 1..4),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), select(LINES), 0..3_u8), 0..5),
+    ) {
+        let text = ports.concat();
+        let mut lines: Vec<_> = text.lines().collect();
+        for (at, line, how) in edits {
+            let at = at.index(lines.len());
+            match how {
+                0 if lines.len() > 1 => { lines.remove(at); }
+                1 => lines[at] = line,
+                _ => lines.insert(at, line),
+            }
+        }
+        judge(lines.join("\n").as_bytes())?;
+    }
+
+    #[test]
+    fn right_files_with_octets_changed(
+        port in select(&PORTS[..]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut octets = port.as_bytes().to_vec();
+        for (at, octet) in edits {
+            let at = at.index(octets.len());
+            octets[at] = octet;
+        }
+        judge(&octets)?;
+    }
+}
+
+fn judge(octets: &[u8]) -> Result<(), TestCaseError> {
+    thread_local! { static PLACE: Place = Place::new(); }
+    let file = PLACE.with(|place| place.write("c.toml", octets, 0o600));
+    match Config::load(&file) {
+        Ok(loaded) => {
+            prop_assert!(!loaded.config.ports.is_empty());
+            loaded.config.ports.iter().try_for_each(comes_into_force)
+        }
+        Err(faults) => {
+            prop_assert!(!faults.is_empty());
+            faults.iter().try_for_each(is_one_line_without_secrets)
+        }
+    }
+}
+
+fn is_one_line_without_secrets(fault: &Fault) -> Result<(), TestCaseError> {
+    let shown = fault.to_string();
+    prop_assert!(!shown.contains(char::is_control), "{shown:?}");
+    prop_assert!(!shown.contains(&SAK_128[..20]), "{shown:?}");
+    Ok(())
+}
+
+/// What the configuration takes, the SecY takes.
+fn comes_into_force(port: &PortConfig) -> Result<(), TestCaseError> {
+    let sci = port.sci.unwrap_or(Sci::new(MacAddress([0x02, 0, 0, 0, 0, 0xee]), 1));
+    let keys: Vec<_> = (0..8).map(|_| KeySlot::EMPTY).collect();
+    let mut receive = Vec::new();
+    receive.resize_with(4, ReceiveScSlot::default);
+    let secy = SecY::new(Portable, sci, port.controls, keys, receive);
+    let mut secy = secy.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let Some(keys) = &port.static_keys else { return Ok(()) };
+    let data_key = |key: &Key| {
+        let sak = Sak::new(key.sak.expose_octets()).expect("it was one");
+        DataKey::new(Ki(key.check.0), port.cipher_suite, sak, key.salt).expect("fits the suite")
+    };
+    let offset = match port.confidentiality {
+        Confidentiality::Encrypt(offset) => offset,
+        Confidentiality::IntegrityOnly => ConfidentialityOffset::Zero,
+    };
+    let refused = |error: macsec::InstallError| TestCaseError::fail(error.to_string());
+    secy.install_key(&data_key(&keys.key)).map_err(refused)?;
+    let transmit = TransmitSa {
+        an: keys.an,
+        ki: Ki(keys.key.check.0),
+        ssci: keys.ssci,
+        next_pn: 1,
+        confidentiality: port.confidentiality,
+    };
+    secy.install_transmit_sa(&transmit).map_err(refused)?;
+    for peer in &keys.peers {
+        if let Some(key) = &peer.key {
+            secy.install_key(&data_key(key)).map_err(refused)?;
+        }
+        let ki = Ki(peer.key.as_ref().unwrap_or(&keys.key).check.0);
+        secy.create_receive_sc(peer.sci).expect("another SCI, and there is room");
+        let receive = ReceiveSa { an: peer.an, ki, ssci: peer.ssci, lowest_pn: 1, offset };
+        secy.install_receive_sa(peer.sci, &receive).map_err(refused)?;
+    }
+    Ok(())
+}
