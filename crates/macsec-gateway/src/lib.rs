@@ -7,6 +7,7 @@
 //! | [`check`] | what a configuration file would do, or all that is wrong with it |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`pn_store`] | packet numbers that survive restarts |
+//! | [`pcap`] | a capture file of what passes through the ports |
 //! | [`privileges`] | what the process may do, and who may look into it |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`exit`] | exit codes |
@@ -20,6 +21,7 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod keygen;
+pub mod pcap;
 pub mod pn_store;
 pub mod port;
 pub mod privileges;
