@@ -131,6 +131,21 @@ fn two_processes_cannot_have_one_sa() {
 }
 
 #[test]
+fn a_lock_ends_with_its_owner_even_while_another_thread_starts_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = PnStore::open(dir.path()).unwrap();
+    let starter = thread::spawn(|| {
+        for _ in 0..200 {
+            assert!(Command::new("true").status().unwrap().success());
+        }
+    });
+    while !starter.is_finished() {
+        store.transmit(&KEY, &US, true).map(drop).unwrap();
+    }
+    starter.join().unwrap();
+}
+
+#[test]
 fn the_writer_raises_limits_and_says_so_and_writes_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let store = PnStore::open(dir.path()).unwrap();

@@ -20,6 +20,17 @@ pub(super) struct Directory {
     pub(super) fault: std::sync::Mutex<Option<Step>>,
 }
 
+/// An exclusive lock on a file, until dropped.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that another thread is just starting has it too.
+        // It cannot fail on a file that is locked.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The steps of a replacement, each of which may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -76,17 +87,17 @@ impl Directory {
     }
 
     /// Waits for the lock on a file, which is made for this and stays.
-    pub(super) fn lock(&self, name: &str) -> io::Result<File> {
+    pub(super) fn lock(&self, name: &str) -> io::Result<Lock> {
         let file = self.lock_file(name)?;
         file.lock()?;
-        Ok(file)
+        Ok(Lock(file))
     }
 
     /// Takes the lock on a file; `None` if somebody else has it.
-    pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
+    pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let file = self.lock_file(name)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

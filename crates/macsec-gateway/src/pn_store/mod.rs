@@ -34,7 +34,6 @@ mod record;
 mod writer;
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -45,7 +44,7 @@ use thiserror::Error;
 
 pub use writer::{Failures, PnSignal, PnWriter, ReceivePns, TransmitPns};
 
-use disk::Directory;
+use disk::{Directory, Lock};
 use record::{Direction, Record};
 
 /// The end of all PNs: none is left. (The very last PN of XPN is given up for this.)
@@ -107,7 +106,7 @@ struct Mark {
     record: Record,
     /// Whether the disk may hold something else than `record`, as the last write failed.
     uncertain: bool,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl PnStore {
