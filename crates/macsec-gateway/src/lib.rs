@@ -9,6 +9,7 @@
 //! | [`pn_store`] | packet numbers that survive restarts |
 //! | [`pcap`] | a capture file of what passes through the ports |
 //! | [`privileges`] | what the process may do, and who may look into it |
+//! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
@@ -25,6 +26,7 @@ pub mod pcap;
 pub mod pn_store;
 pub mod port;
 pub mod privileges;
+pub mod uplink;
 
 /// Compiles and runs the code in the README.
 #[cfg(doctest)]

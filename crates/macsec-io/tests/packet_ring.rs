@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Pair, collect, drain, frame, rx_configs, send_all};
@@ -221,5 +222,31 @@ fn silence_is_waited_out() {
         assert!(!rx.wait(Some(Duration::from_millis(30))).unwrap());
         assert!(start.elapsed() >= Duration::from_millis(30) && start.elapsed() < PATIENCE);
         assert_eq!(rx.receive(10, |_| ()), 0);
+    }
+}
+
+#[test]
+fn an_interface_is_asked_for_more_than_its_own_frames() {
+    let Some(pair) = Pair::new(1500) else { return };
+    // (all groups, an address) as `ip` and `bridge` tell them; `None` where there are no such programs.
+    let state = || {
+        let text = |program: &str, arguments: &[&str]| {
+            let output = pair.right.run(|| Command::new(program).args(arguments).output());
+            Some(String::from_utf8(output.unwrap().ok()?.stdout).unwrap())
+        };
+        let link = text("ip", &["-details", "link", "show", "right"])?;
+        let addresses = text("bridge", &["fdb", "show", "dev", "right"])?;
+        Some((link.contains("allmulti 1"), addresses.contains("02:00:00:00:00:77")))
+    };
+    let Some(before) = state() else { return common::skip("iproute2 is missing") };
+    assert_eq!(before, (false, false));
+    for all_multicast in [false, true] {
+        for addresses in [vec![], vec![[2, 0, 0, 0, 0, 0x77]]] {
+            let wanted = (all_multicast, !addresses.is_empty());
+            let ring = pair.receiver(&RxConfig { all_multicast, addresses, ..RxConfig::default() });
+            assert_eq!(state(), Some(wanted));
+            drop(ring);
+            assert_eq!(state(), Some(before));
+        }
     }
 }

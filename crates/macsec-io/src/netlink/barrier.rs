@@ -186,7 +186,7 @@ impl Netlink {
             let mut message = filter_message(index, side);
             message.attributes.push(TcAttribute::Options(options));
             let message = Message::NewTrafficFilter(message);
-            self.socket.change("install filter", message, NLM_F_CREATE | NLM_F_REPLACE)?;
+            self.install("install filter (bpf)", message, NLM_F_REPLACE)?;
         }
         Ok(())
     }
@@ -257,7 +257,22 @@ impl Netlink {
 
     fn create_clsact(&mut self, index: u32) -> Result<(), NetlinkError> {
         let message = Message::NewQueueDiscipline(clsact_message(index));
-        self.socket.change("install clsact", message, NLM_F_CREATE | NLM_F_EXCL)
+        self.install("install clsact", message, NLM_F_EXCL)
+    }
+
+    fn install(
+        &mut self,
+        what: &'static str,
+        message: Message,
+        flags: u16,
+    ) -> Result<(), NetlinkError> {
+        match self.socket.change(what, message, NLM_F_CREATE | flags) {
+            // Of this kind the kernel has none, and no module.
+            Err(NetlinkError::Io(_, error)) if error.raw_os_error() == Some(libc::ENOENT) => {
+                Err(NetlinkError::NotSupported(what))
+            }
+            other => other,
+        }
     }
 
     fn filters(&mut self, index: u32, side: Side) -> Result<Vec<Filter>, NetlinkError> {

@@ -43,7 +43,7 @@ pub enum NetlinkError {
     PermissionDenied(&'static str),
     /// It exists already: a link of this name, this address, this neighbour.
     Exists(&'static str),
-    /// The kernel has no such kind of link (for a veth pair: no driver).
+    /// The kernel has no such kind of link, queueing discipline or filter: a driver is missing.
     NotSupported(&'static str),
     /// The link named is bound to its network namespace: its driver does not let it move.
     Immovable(String),

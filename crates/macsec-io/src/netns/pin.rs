@@ -64,13 +64,11 @@ impl Namespace {
     pub fn unpin(name: &str) -> Result<(), NamespaceError> {
         let path = path_of(name)?;
         let unmount = || {
-            match sys::unmount(&c_string(&path)?) {
-                Err(error) => match error.raw_os_error() {
-                    // Not mounted, or not there.
-                    Some(libc::EINVAL | libc::ENOENT) => {}
-                    _ => return Err(error),
-                },
-                Ok(()) => {}
+            if let Err(error) = sys::unmount(&c_string(&path)?) {
+                // Not mounted, or not there, is as wanted.
+                if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) {
+                    return Err(error);
+                }
             }
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -98,7 +96,7 @@ fn mount_current(name: &str) -> io::Result<()> {
     let path = format!("{RUN}/{name}");
     // Something to mount on: a file of mode 0, unless one is left from earlier.
     let create: io::Result<File> =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0).open(&path);
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o000).open(&path);
     match create {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}

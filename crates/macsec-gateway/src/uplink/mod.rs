@@ -1,0 +1,310 @@
+//! Owning the uplink: the host's own stack is shut out of it, and it is given back as it was.
+//!
+//! An AF_PACKET socket only copies. Without more the host answers what arrives on the wire in clear, and
+//! sends there. Two ways to keep it out, by [`Isolation`]:
+//!
+//! | | `Namespace` | `Filter` |
+//! |---|---|---|
+//! | the interface is | moved to a private network namespace | left where it is |
+//! | the host's stack | does not see it | is behind a barrier: see [`install_barrier`] |
+//! | what is lost when it is given back | its settings below `/proc/sys/net` but `disable_ipv6` | nothing |
+//!
+//! In both, ARP and IPv6 are off, offloads are off, and the interface is up.
+//!
+//! What it was like before stands in a record (`NAME.uplink.json`) from before the first change until it
+//! is given back, so that a run that is killed does not change what the next one restores. An interface
+//! that a killed run left is taken over where it is; the host's stack is not let in meanwhile.
+//!
+//! All this needs `CAP_NET_ADMIN` and nothing more: the private namespace is entered once, by a
+//! [`Resident`]. (Rings need `CAP_NET_RAW`.)
+//!
+//! [`install_barrier`]: macsec_io::netlink::Netlink::install_barrier
+
+mod checks;
+mod error;
+mod place;
+mod record;
+
+use std::{os::fd::AsFd, path::Path, sync::Arc};
+
+use macsec_io::{
+    netlink::{Link, Netlink},
+    netns::{Namespace, Resident},
+    offload::{self, Offload},
+    sysctl,
+};
+
+pub use error::UplinkError;
+use place::Place;
+use record::{Original, Record};
+
+/// The mark of frames that may leave an uplink with [`Isolation::Filter`]: "MACS".
+pub const MARK: u32 = u32::from_be_bytes(*b"MACS");
+
+/// How the host's own stack is kept off an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// By moving the uplink to a private network namespace.
+    #[default]
+    Namespace,
+    /// By filters, in the host's own network namespace.
+    Filter,
+}
+
+/// What an uplink is to be like while it is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// MTU in octets of Ethernet payload; `None`: as it was.
+    pub mtu: Option<u32>,
+}
+
+/// An interface that is ours: nobody but us sends on it, and nobody but us gets what it receives.
+///
+/// Dropping it leaves everything as it is, for the next run to find; [`Uplink::release`] gives the
+/// interface back.
+#[derive(Debug)]
+pub struct Uplink {
+    name: String,
+    isolation: Isolation,
+    place: Place,
+    home: Arc<Namespace>,
+    record: Record,
+    original: Original,
+}
+
+impl Uplink {
+    /// Takes the interface `name`, which is in the namespace of the calling thread, `home`, or where an
+    /// earlier run has left it.
+    ///
+    /// `private` is where [`Isolation::Namespace`] takes it. Say it with [`Isolation::Filter`] too: an
+    /// earlier run with the other setting may have left it there. `record_dir` is for the record; it
+    /// need not outlive a reboot (`/run/...`).
+    ///
+    /// An interface that has been removed and is back is taken like any other.
+    ///
+    /// # Errors
+    /// [`UplinkError`]; the interface is as it was then.
+    pub fn take(
+        name: &str,
+        isolation: Isolation,
+        home: &Arc<Namespace>,
+        private: Option<&Arc<Resident>>,
+        record_dir: &Path,
+        settings: &Settings,
+    ) -> Result<Self, UplinkError> {
+        let private = private.map(|resident| Place::Private(Arc::clone(resident)));
+        let place = match (isolation, &private) {
+            (Isolation::Filter, _) => Place::Here,
+            (Isolation::Namespace, Some(private)) => private.clone(),
+            (Isolation::Namespace, None) => {
+                return Err(UplinkError::NoPrivateNamespace(name.to_owned()));
+            }
+        };
+        let (from, link) = find(name, private.as_ref())?;
+        if link.name != name {
+            return Err(UplinkError::OtherName { name: name.to_owned(), own: link.name });
+        }
+        let barrier = from.netlink(name, Netlink::has_barrier)?;
+        if from.is_here() {
+            checks::check(&link, isolation, barrier)?;
+        }
+
+        let record = Record::new(record_dir, name);
+        // Only of this very interface, and only if it has been changed since, does the record say what
+        // the interface itself no longer shows.
+        let changed = barrier || !link.arp;
+        let counts = |kept: &Original| !from.is_here() || (kept.index == link.index && changed);
+        let original = match record.read()?.filter(counts) {
+            Some(original) => original,
+            None => Original::of(&link, &from)?,
+        };
+        let home = Arc::clone(home);
+        let mut uplink = Self { name: name.to_owned(), isolation, place, home, record, original };
+        uplink.record.write(&uplink.original)?;
+        match uplink.bring(&from).and_then(|()| uplink.set_up(settings)) {
+            Ok(()) => Ok(uplink),
+            Err(error) => {
+                // The first error is the one that tells.
+                let _ = uplink.release();
+                Err(error)
+            }
+        }
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the host's stack is kept off it.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Runs `action` where the interface lives, to open rings, monitors and the like: these work from
+    /// every thread afterwards. With [`Isolation::Filter`] that is the namespace of the calling thread,
+    /// which must be the host's; only rings with [`MARK`] send then.
+    pub fn run<T: Send + 'static>(&self, action: impl FnOnce() -> T + Send + 'static) -> T {
+        self.place.run(action)
+    }
+
+    /// The state of the interface; `None` when it has been removed.
+    ///
+    /// # Errors
+    /// [`UplinkError::Netlink`].
+    pub fn link(&self) -> Result<Option<Link>, UplinkError> {
+        self.place.find(&self.name)
+    }
+
+    /// Gives the interface back: where it was, as it was. One that has been removed needs nothing.
+    ///
+    /// Close the rings first: an interface that moves is removed as far as they can tell.
+    ///
+    /// # Errors
+    /// The first [`UplinkError`]; what can be put back is put back all the same. An interface that
+    /// cannot be moved back (its name is taken there) stays where it is, down, with its record.
+    pub fn release(self) -> Result<(), UplinkError> {
+        let Some(link) = self.link()? else {
+            return self.record.remove();
+        };
+        let result = match self.isolation {
+            Isolation::Namespace => self.leave_namespace(),
+            Isolation::Filter if link.index == self.original.index => self.lift_filter(),
+            // Another one by now, which has never been ours.
+            Isolation::Filter => Ok(()),
+        };
+        let is_home = self.place.is_here() || self.link()?.is_none();
+        if is_home {
+            self.record.remove()?;
+        }
+        result
+    }
+
+    /// Brings the interface to its place, so that the host's stack is shut out.
+    fn bring(&mut self, from: &Place) -> Result<(), UplinkError> {
+        let name = &self.name;
+        match &self.place {
+            Place::Private(private) => {
+                // First, as an interface that arrives may be set up by anyone.
+                self.place.ipv6(name, |_| sysctl::disable_ipv6_everywhere())?;
+                if from.is_here() {
+                    let private = Arc::clone(private);
+                    from.netlink(name, move |netlink, name| {
+                        netlink.move_to_namespace(name, private.as_fd())
+                    })?;
+                }
+            }
+            Place::Here => {
+                if !from.is_here() {
+                    // It arrives down.
+                    self.move_home(from)?;
+                    let link = self.link()?;
+                    let link = link.ok_or_else(|| UplinkError::Missing(name.clone()))?;
+                    self.original.index = link.index;
+                    self.record.write(&self.original)?;
+                }
+                self.place.netlink(name, |netlink, name| netlink.install_barrier(name, MARK))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the interface, already shut off, what an uplink has to be.
+    fn set_up(&self, settings: &Settings) -> Result<(), UplinkError> {
+        let (place, name) = (&self.place, &self.name);
+        place.netlink(name, |netlink, name| netlink.set_arp(name, false))?;
+        // Before IPv6, which comes to an interface when its MTU becomes large enough.
+        self.set_mtu(settings.mtu.unwrap_or(self.original.mtu))?;
+        place.ipv6(name, sysctl::disable_ipv6)?;
+        let mut left = place.offloads(name, offload::disable_all)?;
+        // The others do no harm to frames that come from a ring.
+        left.retain(|offload| {
+            use Offload::{GenericReceive, LargeReceive, TcpSegmentation};
+            matches!(offload, GenericReceive | LargeReceive | TcpSegmentation)
+        });
+        if !left.is_empty() {
+            let left = left.iter().map(|offload| format!("{offload:?}")).collect::<Vec<_>>();
+            return Err(UplinkError::KeepsOffloads { name: name.clone(), left: left.join(", ") });
+        }
+        place.netlink(name, Netlink::set_up)
+    }
+
+    fn leave_namespace(&self) -> Result<(), UplinkError> {
+        let name = &self.name;
+        // Down first: what follows would let it speak.
+        self.place.netlink(name, Netlink::set_down)?;
+        let settings =
+            [self.set_mtu(self.original.mtu), self.restore_offloads(), self.restore_arp()];
+        self.move_home(&self.place)?;
+        let up = self.original.up;
+        let at_home = [
+            self.restore_ipv6(),
+            if up { Place::Here.netlink(name, Netlink::set_up) } else { Ok(()) },
+        ];
+        settings.into_iter().chain(at_home).collect()
+    }
+
+    fn lift_filter(&self) -> Result<(), UplinkError> {
+        let (name, &Original { up, clsact, .. }) = (&self.name, &self.original);
+        // IPv6 comes last: its first words (duplicate detection) must not be lost.
+        let steps = [
+            self.set_mtu(self.original.mtu),
+            self.restore_offloads(),
+            if up { Ok(()) } else { self.place.netlink(name, Netlink::set_down) },
+            self.place.netlink(name, move |n, name| n.remove_barrier(name, clsact)),
+            self.restore_arp(),
+            self.restore_ipv6(),
+        ];
+        steps.into_iter().collect()
+    }
+
+    fn move_home(&self, from: &Place) -> Result<(), UplinkError> {
+        let home = Arc::clone(&self.home);
+        from.netlink(&self.name, move |netlink, name| netlink.move_to_namespace(name, home.as_fd()))
+    }
+
+    fn set_mtu(&self, mtu: u32) -> Result<(), UplinkError> {
+        let set = self.place.netlink(&self.name, move |netlink, name| netlink.set_mtu(name, mtu));
+        set.map_err(|error| match error {
+            UplinkError::Netlink { name, source } => UplinkError::Mtu { name, mtu, source },
+            other => other,
+        })
+    }
+
+    fn restore_arp(&self) -> Result<(), UplinkError> {
+        let arp = self.original.arp;
+        self.place.netlink(&self.name, move |netlink, name| netlink.set_arp(name, arp))
+    }
+
+    fn restore_offloads(&self) -> Result<(), UplinkError> {
+        let features = self.original.features();
+        self.place.offloads(&self.name, move |name| features.restore(name))
+    }
+
+    /// At home: it gets the defaults of each namespace it comes to.
+    fn restore_ipv6(&self) -> Result<(), UplinkError> {
+        match self.original.ipv6_disabled {
+            Some(disabled) => Place::Here
+                .ipv6(&self.name, move |name| sysctl::set_ipv6_disabled(name, disabled).map(drop)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where the interface `name` is, and what it is like there.
+fn find(name: &str, private: Option<&Place>) -> Result<(Place, Link), UplinkError> {
+    let left = match private {
+        Some(private) => private.find(name)?.map(|link| (private.clone(), link)),
+        None => None,
+    };
+    match (left, Place::Here.find(name)?) {
+        // Loopback, which every namespace has, is refused as what it is.
+        (Some(_), Some(link)) if link.ethernet => Err(UplinkError::Twice(link.name)),
+        (Some(_), Some(link)) => Ok((Place::Here, link)),
+        (Some(left), None) => Ok(left),
+        (None, Some(link)) => Ok((Place::Here, link)),
+        (None, None) => Err(UplinkError::Missing(name.to_owned())),
+    }
+}

@@ -1,0 +1,107 @@
+//! What an interface was like before it was taken, and the file that remembers it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use macsec_io::{
+    netlink::{Link, Netlink},
+    offload::Features,
+    sysctl,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{UplinkError, place::Place};
+
+/// The state that is put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Original {
+    /// Names the run of the kernel: after a reboot nothing is left to be put back.
+    boot: String,
+    /// The interface's index in the host's namespace.
+    pub(super) index: u32,
+    pub(super) up: bool,
+    pub(super) arp: bool,
+    pub(super) mtu: u32,
+    /// `None` where there was no IPv6 to be disabled.
+    pub(super) ipv6_disabled: Option<bool>,
+    features: Vec<[u32; 2]>,
+    /// There was an (empty) `clsact`, to be kept.
+    pub(super) clsact: bool,
+}
+
+impl Original {
+    /// The interface `link` as it is now, in `place`.
+    pub(super) fn of(link: &Link, place: &Place) -> Result<Self, UplinkError> {
+        let name = &link.name;
+        let qdiscs = place.netlink(name, Netlink::qdiscs)?;
+        Ok(Self {
+            boot: boot(),
+            index: link.index,
+            up: link.up,
+            arp: link.arp,
+            mtu: link.mtu,
+            ipv6_disabled: place.ipv6(name, sysctl::is_ipv6_disabled)?,
+            features: place.offloads(name, Features::of)?.words().to_vec(),
+            clsact: qdiscs.iter().any(|qdisc| qdisc.kind == "clsact"),
+        })
+    }
+
+    pub(super) fn features(&self) -> Features {
+        Features::from_words(self.features.clone())
+    }
+}
+
+/// The file with the [`Original`] of one interface.
+#[derive(Debug)]
+pub(super) struct Record {
+    path: PathBuf,
+}
+
+impl Record {
+    pub(super) fn new(directory: &Path, name: &str) -> Self {
+        Self { path: directory.join(format!("{name}.uplink.json")) }
+    }
+
+    /// What an earlier run found, since the machine was started. `None`: it has left nothing.
+    pub(super) fn read(&self) -> Result<Option<Original>, UplinkError> {
+        match fs::read(&self.path) {
+            Ok(octets) => {
+                let original: Original =
+                    serde_json::from_slice(&octets).map_err(|e| self.failed(e.into()))?;
+                Ok((original.boot == boot()).then_some(original))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Replaces the file as a whole: a run that is killed here leaves the old one or the new one.
+    pub(super) fn write(&self, original: &Original) -> Result<(), UplinkError> {
+        let new = self.path.with_extension("json.new");
+        let write = || {
+            fs::write(&new, serde_json::to_vec_pretty(original)?)?;
+            fs::rename(&new, &self.path)
+        };
+        write().map_err(|e| self.failed(e))
+    }
+
+    pub(super) fn remove(&self) -> Result<(), UplinkError> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> UplinkError {
+        UplinkError::Record { path: self.path.clone(), source }
+    }
+}
+
+/// A name for the kernel's present run; empty where it has none.
+fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
