@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, demo, keygen};
+use crate::{check, control, daemon, demo, keygen, status};
 
 /// MACsec (IEEE 802.1AE) in user space.
 #[derive(Parser)]
@@ -18,6 +18,12 @@ struct Cli {
 enum Command {
     /// Show an encrypted link at work: two clouds, two gateways and an attacker on this machine
     Demo(demo::Options),
+    /// Run the gateway
+    Run(daemon::Options),
+    /// Show what a running gateway does
+    Status(status::Options),
+    /// Have a running gateway read its configuration again
+    Reload(control::ReloadOptions),
     /// Look for faults in a configuration file
     Check(check::Options),
     /// Make fresh keys from the system's random number generator
@@ -32,6 +38,9 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Run(options) => daemon::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Reload(options) => control::reload(&options),
         Command::Check(options) => check::run(&options),
         Command::Keygen(options) => keygen::run(&options),
         Command::DemoGateway => demo::worker::run(),

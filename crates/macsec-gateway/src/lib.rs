@@ -5,6 +5,9 @@
 //! | [`cli`] | the command line |
 //! | [`config`] | the configuration file: types that hold only what is allowed, and every fault with its line |
 //! | [`check`] | what a configuration file would do, or all that is wrong with it |
+//! | [`daemon`] | `macsec run`: threads, signals, reload |
+//! | [`control`] | the socket that a running gateway is asked by |
+//! | [`status`] | what a gateway says of itself |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`pn_store`] | packet numbers that survive restarts |
 //! | [`pcap`] | a capture file of what passes through the ports |
@@ -19,6 +22,8 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod demo;
 pub mod exit;
 pub mod keygen;
@@ -26,6 +31,7 @@ pub mod pcap;
 pub mod pn_store;
 pub mod port;
 pub mod privileges;
+pub mod status;
 pub mod uplink;
 
 /// Compiles and runs the code in the README.

@@ -11,6 +11,7 @@ use std::{
     os::fd::AsFd,
 };
 
+use macsec::ClearVlanTags;
 use macsec_io::{
     netlink::{Netlink, NetlinkError, VethEnd},
     netns::{Namespace, NamespaceError},
@@ -146,7 +147,7 @@ impl Topology {
             sysctl::disable_ipv6(TAP)?;
             offload::disable_all(TAP)?;
             netlink.set_mac(TAP, end.mac())?;
-            netlink.set_mtu(TAP, port::inner_mtu(WIRE_MTU))?;
+            netlink.set_mtu(TAP, port::inner_mtu(WIRE_MTU, 0, ClearVlanTags::None))?;
             netlink.set_up(TAP)?;
             netlink.add_address(TAP, IpAddr::V4(end.address()), PREFIX)?;
             Ok(())

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::topology::{End, TAP, Topology, WIRE_MTU};
 use crate::{
     exit,
-    port::{Port, PortError, StaticKeys},
+    port::{Port, StaticKeys},
 };
 
 /// Octets that hold every line with a key: a buffer that grew would leave a copy of the key behind.
@@ -116,8 +116,8 @@ impl Status {
         self.counters.get(name).copied().unwrap_or_default()
     }
 
-    fn of(port: &mut Port) -> Result<Self, PortError> {
-        let uplink = port.uplink_counters()?;
+    fn of(port: &mut Port) -> Self {
+        let uplink = port.uplink_counters();
         let own = port.counters();
         let secy = port.secy().counters();
         let local = [
@@ -136,13 +136,13 @@ impl Status {
             ("Runt", secy.local.in_runt),
             ("Duplicate", secy.receive_scs.in_duplicate),
         ];
-        Ok(Self {
+        Self {
             backend: port.secy().backend_name().to_owned(),
             sealed: secy.transmit_sc.out_pkts_encrypted + secy.transmit_sc.out_pkts_protected,
             delivered: own.tap_written,
             counters: COUNTERS.iter().map(|c| (c.name.to_owned(), (c.value)(&secy))).collect(),
             local: local.map(|(name, value)| (name.to_owned(), value)).into(),
-        })
+        }
     }
 }
 
@@ -234,10 +234,10 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let mut output = io::stdout();
     let mut port = open(&read_line(&mut input)?)?;
     loop {
-        serde_json::to_writer(&mut output, &Status::of(&mut port)?)?;
+        serde_json::to_writer(&mut output, &Status::of(&mut port))?;
         output.write_all(b"\n")?;
         output.flush()?;
-        while !port.turn(input.as_fd(), Duration::from_secs(1))? {}
+        while !port.turn(&[input.as_fd()], Duration::from_secs(1))? {}
         if read_line(&mut input)?.is_empty() {
             return Ok(());
         }

@@ -34,22 +34,13 @@ use macsec_io::{
     sysctl,
 };
 
+pub use crate::config::Isolation;
 pub use error::UplinkError;
 use place::Place;
 use record::{Original, Record};
 
 /// The mark of frames that may leave an uplink with [`Isolation::Filter`]: "MACS".
 pub const MARK: u32 = u32::from_be_bytes(*b"MACS");
-
-/// How the host's own stack is kept off an uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Isolation {
-    /// By moving the uplink to a private network namespace.
-    #[default]
-    Namespace,
-    /// By filters, in the host's own network namespace.
-    Filter,
-}
 
 /// What an uplink is to be like while it is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

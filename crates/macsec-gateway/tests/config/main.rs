@@ -30,8 +30,8 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let place = Self { directory: tempfile::tempdir().expect("a directory") };
-        place.write("k128", &format!("{SAK_128}\n"), 0o600);
-        place.write("k256", &format!("{SAK_256}\n"), 0o600);
+        place.write("k128", format!("{SAK_128}\n"), 0o600);
+        place.write("k256", format!("{SAK_256}\n"), 0o600);
         place
     }
 

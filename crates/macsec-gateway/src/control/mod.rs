@@ -1,0 +1,56 @@
+//! The control socket: how other commands talk to a running `macsec run`.
+//!
+//! A Unix socket that only its owner may use. A connection carries one request and its answer, each
+//! one line of JSON:
+//!
+//! ```text
+//! > {"request":"status"}
+//! < {"status":{...}}
+//! > {"request":"reload","dry_run":true}
+//! < {"changes":["port wan0: ..."]}
+//! < {"refused":["macsec.toml:12: ..."]}
+//! ```
+
+mod client;
+mod command;
+mod server;
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::Status;
+
+pub use client::{ControlError, ask};
+pub use command::{ReloadOptions, reload};
+pub(crate) use server::{Question, Server};
+
+/// Where the control socket is if nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/macsec/control.sock";
+
+/// The longest line that is read, in octets. The status of a thousand ports fits.
+const MAX_LINE: u64 = 16 << 20;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The state of everything.
+    Status,
+    /// Read the configuration again and apply what has changed.
+    Reload {
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The state of everything.
+    Status(Box<Status>),
+    /// What a reload has changed, or would change: one line for each change.
+    Changes(Vec<String>),
+    /// Why nothing was done: one line for each reason.
+    Refused(Vec<String>),
+}

@@ -1,0 +1,139 @@
+//! The answering side of the control socket.
+//!
+//! Threads of its own read the requests, so that a client that is slow, stuck or hostile holds up
+//! nobody but itself. The answers are the main thread's.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{Reply, Request};
+use crate::daemon::mailbox::Address;
+
+/// Clients at a time; more are turned away.
+const MAX_CLIENTS: usize = 8;
+/// The longest request, in octets.
+const MAX_REQUEST: u64 = 4096;
+/// How long a client may take to ask or to read.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the main thread may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A request, and where the reply goes.
+pub(crate) type Question = (Request, Answering);
+
+/// Takes the reply to one request.
+pub(crate) struct Answering(SyncSender<Reply>);
+
+impl Answering {
+    pub(crate) fn answer(self, reply: Reply) {
+        // Whoever asked may have gone.
+        let _ = self.0.send(reply);
+    }
+}
+
+/// The socket. It is removed when this is dropped.
+pub(crate) struct Server {
+    path: PathBuf,
+}
+
+impl Server {
+    /// Listens at `path`, and sends what is asked to `questions`.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another process listens there; else what the system says.
+    pub(crate) fn start(path: &Path, questions: Address<Question>) -> io::Result<Self> {
+        if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+        }
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path)?;
+        // The umask should have done this; it has not if this runs in somebody else's process.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || serve(&listener, &questions))?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A socket that nobody listens at was left by a process that was killed.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "exists, and is no socket"))
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another gateway listens here: give each its own control_socket",
+            )),
+            Err(_) => fs::remove_file(path),
+        },
+    }
+}
+
+fn serve(listener: &UnixListener, questions: &Address<Question>) {
+    let clients = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            // No descriptors left, say: not to be asked again at once.
+            thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
+            clients.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let (questions, counted) = (questions.clone(), Arc::clone(&clients));
+        let client = move || {
+            let _ = serve_client(&stream, &questions);
+            counted.fetch_sub(1, Ordering::Relaxed);
+        };
+        if thread::Builder::new().name("control-client".to_owned()).spawn(client).is_err() {
+            clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn serve_client(mut stream: &UnixStream, questions: &Address<Question>) -> io::Result<()> {
+    stream.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    stream.set_write_timeout(Some(CLIENT_TIMEOUT))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => answer(request, questions),
+        Err(error) => Reply::Refused(vec![format!("no such request: {error}")]),
+    };
+    let mut line = serde_json::to_vec(&reply)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn answer(request: Request, questions: &Address<Question>) -> Reply {
+    let (answering, reply): (_, Receiver<Reply>) = sync_channel(1);
+    let asked = questions.send((request, Answering(answering)));
+    let reply = reply.recv_timeout(ANSWER_TIMEOUT).ok().filter(|_| asked);
+    reply.unwrap_or_else(|| Reply::Refused(vec!["the gateway does not answer".to_owned()]))
+}

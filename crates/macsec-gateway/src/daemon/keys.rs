@@ -1,0 +1,137 @@
+//! Static keys: from the configuration into the SecY, with their packet numbers on record.
+
+use std::io;
+
+use macsec::{
+    Confidentiality, ConfidentialityOffset, DataKey, DataKeyError, InstallError, Ki,
+    LifeCycleError, ReceiveSa, Sak, Sci, Ssci, TransmitSa,
+};
+use thiserror::Error;
+
+use crate::{
+    config::{Key, PortConfig, StaticKeys},
+    pn_store::{NonceIdentity, PnStore, PnStoreError, PnWriter},
+    port::{Marks, Port},
+};
+
+/// Why static keys cannot be put to use.
+#[derive(Debug, Error)]
+pub(crate) enum KeysError {
+    /// The packet numbers they were used with before.
+    #[error(transparent)]
+    Store(#[from] PnStoreError),
+    /// The thread that keeps the packet numbers.
+    #[error("thread for packet numbers: {0}")]
+    Writer(#[source] io::Error),
+    /// No packet number is left.
+    #[error("static_keys: all packet numbers of the key have been used: make a new key")]
+    Exhausted,
+    /// The key does not fit the suite.
+    #[error("static_keys: {0}")]
+    Key(#[from] DataKeyError),
+    /// The SecY refuses an SA.
+    #[error("static_keys: {0}")]
+    Install(#[from] InstallError),
+    /// The SecY refuses an SC.
+    #[error("static_keys: {0}")]
+    LifeCycle(#[from] LifeCycleError),
+}
+
+/// Installs the static keys of `config`, and uses them in both directions.
+///
+/// On an error the SecY may be left with a part of them, of which nothing is sent: call [`remove`].
+pub(crate) fn install(
+    port: &mut Port,
+    config: &PortConfig,
+    keys: &StaticKeys,
+    store: &PnStore,
+) -> Result<(), KeysError> {
+    let suite = config.cipher_suite;
+    let secy = port.secy_mut();
+    let sci = secy.sci();
+
+    let identity = nonce_identity(&keys.key, sci, keys.ssci);
+    let mark = store.transmit(&keys.key.check.0, &identity, keys.first_use)?;
+    let next_pn = mark.next_pn(suite).ok_or(KeysError::Exhausted)?;
+    let ki = ki(&keys.key);
+    secy.install_key(&data_key(config, &keys.key)?)?;
+
+    let offset = match config.confidentiality {
+        Confidentiality::Encrypt(offset) => offset,
+        Confidentiality::IntegrityOnly => ConfidentialityOffset::Zero,
+    };
+    let mut receive_marks = Vec::with_capacity(keys.peers.len());
+    for peer in &keys.peers {
+        let key = peer.key.as_ref().unwrap_or(&keys.key);
+        let identity = nonce_identity(key, peer.sci, peer.ssci);
+        let mark = store.receive(&key.check.0, &identity, keys.first_use)?;
+        let lowest_pn = mark.lowest_pn(suite).ok_or(KeysError::Exhausted)?;
+        if secy.key_suite(self::ki(key)).is_none() {
+            secy.install_key(&data_key(config, key)?)?;
+        }
+        secy.create_receive_sc(peer.sci)?;
+        let (an, ki, ssci) = (peer.an, self::ki(key), peer.ssci);
+        secy.install_receive_sa(peer.sci, &ReceiveSa { an, ki, ssci, lowest_pn, offset })?;
+        receive_marks.push((peer.sci, an, mark));
+    }
+
+    let (an, ssci, confidentiality) = (keys.an, keys.ssci, config.confidentiality);
+    secy.install_transmit_sa(&TransmitSa { an, ki, ssci, next_pn, confidentiality })?;
+    // Nothing is released before the marks say so.
+    secy.limit_transmit_pn(an, ki, Some(0))?;
+    let writer = PnWriter::start(&config.name).map_err(KeysError::Writer)?;
+    port.set_marks(Some(Marks::new(writer, (an, ki, mark), receive_marks)));
+
+    let secy = port.secy_mut();
+    for peer in &keys.peers {
+        secy.enable_receive_sa(peer.sci, peer.an)?;
+    }
+    Ok(secy.enable_transmit_sa(an)?)
+}
+
+/// Takes all static keys out of use, with their packet numbers written down.
+pub(crate) fn remove(port: &mut Port) {
+    let marks = port.set_marks(None);
+    let secy = port.secy();
+    let transmit: Vec<_> =
+        macsec::An::ALL.into_iter().filter_map(|an| secy.transmit_sa(an)).collect();
+    let peers: Vec<Sci> = secy.receive_scs().collect();
+    let receive = peers.iter().flat_map(|sci| {
+        macsec::An::ALL.into_iter().filter_map(|an| secy.receive_sa(*sci, an)).map(|sa| sa.ki)
+    });
+    let mut kis: Vec<Ki> = receive.chain(transmit.iter().map(|sa| sa.ki)).collect();
+    kis.sort_unstable();
+    kis.dedup();
+
+    if let Some(marks) = marks {
+        marks.finish(secy);
+    }
+    let secy = port.secy_mut();
+    // All of these are there, and each is its own last user.
+    for sa in transmit {
+        let _ = secy.delete_transmit_sa(sa.an, sa.ki);
+    }
+    for sci in peers {
+        let _ = secy.delete_receive_sc(sci);
+    }
+    for ki in kis {
+        let _ = secy.remove_key(ki);
+    }
+}
+
+fn data_key(config: &PortConfig, key: &Key) -> Result<DataKey, KeysError> {
+    let sak = Sak::new(key.sak.expose_octets())?;
+    Ok(DataKey::new(ki(key), config.cipher_suite, sak, key.salt)?)
+}
+
+/// Static keys have no name of their own; the check value is as good as any.
+pub(crate) fn ki(key: &Key) -> Ki {
+    Ki(key.check.0)
+}
+
+fn nonce_identity(key: &Key, sci: Sci, ssci: Option<Ssci>) -> NonceIdentity {
+    match ssci.zip(key.salt) {
+        Some((ssci, salt)) => NonceIdentity::Ssci(ssci, salt),
+        None => NonceIdentity::Sci(sci),
+    }
+}

@@ -1,0 +1,82 @@
+//! `macsec run`: the gateway as a daemon.
+//!
+//! ```text
+//!   main thread            control socket, signals, reload, watchdog
+//!   one thread a port      frames, and all that the port stands on: see `runner`
+//!   one thread a port      packet numbers on record, if the keys are static: see `pn_store`
+//!   one resident thread    in the private namespace: see `macsec_io::netns::Resident`
+//! ```
+//!
+//! A port's thread never waits for the main thread.
+
+mod keys;
+mod logging;
+pub(crate) mod mailbox;
+mod plan;
+mod problem;
+mod runner;
+mod service;
+mod signals;
+mod surroundings;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use tracing::{info, level_filters::LevelFilter};
+
+pub use self::logging::Format;
+use self::surroundings::Surroundings;
+use crate::{config::Config, exit, privileges};
+
+/// Options of `macsec run`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/macsec/macsec.toml")]
+    pub config: PathBuf,
+
+    /// Capture both sides of every port to this file (pcapng); it holds user data in clear
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+
+    /// How to write the log, which goes to standard error
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: Format,
+
+    /// How much to log: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LevelFilter,
+}
+
+/// Runs the gateway until a signal ends it. Exit code 2 if it cannot start.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    logging::start(options.log_format, options.log_level);
+    match start(options) {
+        Ok(service) => service.run(),
+        Err(reasons) => {
+            for reason in reasons {
+                eprintln!("macsec run: {reason}");
+            }
+            ExitCode::from(exit::CANNOT_RUN)
+        }
+    }
+}
+
+/// Brings everything up, or says in one line each why not.
+fn start(options: &Options) -> Result<service::Service, Vec<String>> {
+    let one = |reason: String| vec![reason];
+    // Before there is a key in memory.
+    privileges::harden().map_err(|error| one(error.to_string()))?;
+    let loaded = Config::load(&options.config)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let surroundings = Surroundings::new(&loaded.config).map_err(one)?;
+    // Before there are other threads, which inherit what is left.
+    privileges::drop_capabilities(privileges::RUNNING).map_err(|error| one(error.to_string()))?;
+    let service = service::Service::start(options, loaded.config, surroundings)?;
+    info!(configuration = %options.config.display(), "gateway started");
+    Ok(service)
+}

@@ -1,0 +1,524 @@
+//! The thread of a port: it brings the port up, moves its frames, and mends what breaks.
+//!
+//! What a port needs may come and go: the uplink, its signal, the TAP. The thread goes on in any
+//! case. It looks at what is missing once a second and whenever the kernel says that links have
+//! changed, and puts together what it can.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::SyncSender,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use macsec::Sci;
+use macsec_io::{
+    netlink::{LinkMonitor, Netlink},
+    tap::Tap,
+};
+use tracing::{info, warn};
+
+use super::{
+    Surroundings, keys,
+    mailbox::{Address, Mailbox, mailbox},
+    problem::{Problem, Problems, Where},
+};
+use crate::{
+    config::{Isolation, PortConfig},
+    port::{Captures, Port, PortError, RingSettings, UplinkRings},
+    status::{self, Observed, PortStatus, UplinkState},
+    uplink::{self, Uplink},
+};
+
+/// How often to look at what is missing, and at peers that have fallen silent.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the uplink may take to take what is in its ring when the port ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What the main thread asks of a port.
+pub(super) enum Order {
+    /// Its status.
+    Status(SyncSender<PortStatus>),
+    /// To become what this says. The answer is what does not work afterwards.
+    Apply(Arc<PortConfig>, SyncSender<Vec<Problem>>),
+    /// To end.
+    Stop,
+}
+
+/// A port's thread, seen from the main thread.
+pub(super) struct PortThread {
+    /// The configuration that the port is to have.
+    pub(super) config: Arc<PortConfig>,
+    orders: Address<Order>,
+    /// Counts the thread's turns: one that stands still hangs.
+    turns: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl PortThread {
+    /// Starts the thread, and says by and by (on `started`) what keeps the port from working.
+    ///
+    /// # Errors
+    /// Those of starting a thread and of its mailbox.
+    pub(super) fn start(
+        config: &Arc<PortConfig>,
+        surroundings: &Arc<Surroundings>,
+        captures: Option<Captures>,
+        started: SyncSender<Vec<Problem>>,
+    ) -> std::io::Result<Self> {
+        let (orders, mailbox) = mailbox()?;
+        let turns = Arc::new(AtomicU64::new(0));
+        let thread = thread::Builder::new().name(format!("port-{}", config.name)).spawn({
+            let (config, surroundings) = (Arc::clone(config), Arc::clone(surroundings));
+            let turns = Arc::clone(&turns);
+            move || Runner::new(config, surroundings, captures).run(&mailbox, &turns, &started)
+        })?;
+        Ok(Self { config: Arc::clone(config), orders, turns, thread })
+    }
+
+    /// Sends an order; the port carries it out between two turns.
+    pub(super) fn order(&self, order: Order) {
+        self.orders.send(order);
+    }
+
+    /// How many turns the thread has made.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Ends the thread, and waits until everything is put back and written down.
+    pub(super) fn stop(self) {
+        self.order(Order::Stop);
+        self.join();
+    }
+
+    /// Waits for the thread, which has been ordered to stop.
+    pub(super) fn join(self) {
+        if self.thread.join().is_err() {
+            warn!(port = self.config.name, "the thread of the port panicked");
+        }
+    }
+}
+
+/// An uplink that is ours.
+struct OwnedUplink {
+    uplink: Uplink,
+    /// Tells of changes where the uplink lives.
+    monitor: LinkMonitor,
+    netlink: Netlink,
+    state: UplinkState,
+}
+
+struct Runner {
+    config: Arc<PortConfig>,
+    surroundings: Arc<Surroundings>,
+    /// From the first time on that the uplink is there: it gives the SCI.
+    port: Option<Port>,
+    uplink: Option<OwnedUplink>,
+    /// MTU and MAC address of the TAP.
+    tap: Option<(u32, [u8; 6])>,
+    keys_since: Option<Instant>,
+    problems: Problems,
+    captures: Option<Captures>,
+    /// What the host has been told.
+    carrier: bool,
+}
+
+impl Runner {
+    fn new(
+        config: Arc<PortConfig>,
+        surroundings: Arc<Surroundings>,
+        captures: Option<Captures>,
+    ) -> Self {
+        let problems = Problems::new(config.name.clone());
+        Self {
+            config,
+            surroundings,
+            port: None,
+            uplink: None,
+            tap: None,
+            keys_since: None,
+            problems,
+            captures,
+            carrier: false,
+        }
+    }
+
+    fn run(
+        mut self,
+        orders: &Mailbox<Order>,
+        turns: &AtomicU64,
+        started: &SyncSender<Vec<Problem>>,
+    ) {
+        let mut home = LinkMonitor::open();
+        self.mend();
+        // Nobody may be waiting any more.
+        let _ = started.send(self.problems.all());
+        let mut next_look = Instant::now() + LOOK_INTERVAL;
+        loop {
+            turns.fetch_add(1, Ordering::Relaxed);
+            let woken = self.turn(orders.as_fd(), home.as_ref().ok(), next_look);
+            if woken {
+                for order in orders.take_all() {
+                    match order {
+                        Order::Stop => return self.stop(),
+                        Order::Status(answer) => drop(answer.send(self.status())),
+                        Order::Apply(config, answer) => {
+                            self.apply(config);
+                            drop(answer.send(self.problems.all()));
+                        }
+                    }
+                }
+            }
+            let news = |monitor: &mut LinkMonitor| monitor.drain().unwrap_or(true);
+            let at_home = woken && home.as_mut().is_ok_and(news);
+            let there = woken && self.uplink.as_mut().is_some_and(|u| news(&mut u.monitor));
+            if at_home || there || Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_INTERVAL;
+                self.look();
+                self.mend();
+            }
+        }
+    }
+
+    /// Moves frames, or waits. Returns whether somebody wants something.
+    fn turn(&mut self, orders: BorrowedFd<'_>, home: Option<&LinkMonitor>, until: Instant) -> bool {
+        let there = self.uplink.as_ref().map(|uplink| uplink.monitor.as_fd());
+        let home = home.map(AsFd::as_fd);
+        let wakers: arrayvec::ArrayVec<_, 3> =
+            [Some(orders), home, there].into_iter().flatten().collect();
+        let timeout = until.saturating_duration_since(Instant::now());
+        let Some(port) = &mut self.port else {
+            let mut ready = [macsec_io::poll::Readiness::default(); 3];
+            let ready = &mut ready[..wakers.len()];
+            let waited = macsec_io::poll::wait_readable_list(&wakers, ready, Some(timeout));
+            if waited.is_err() {
+                thread::sleep(timeout);
+            }
+            return true;
+        };
+        let result = port.turn(&wakers, timeout);
+        drop(wakers);
+        result.unwrap_or_else(|error| {
+            self.lose(&error);
+            true
+        })
+    }
+
+    /// Something the port stood on has gone.
+    fn lose(&mut self, error: &PortError) {
+        match error {
+            PortError::Uplink(_) => self.lose_uplink(),
+            PortError::Tap(_) | PortError::TapGone => {
+                warn!(port = self.config.name, tap = self.config.tap, "TAP gone: {error}");
+                if let Some(port) = &mut self.port {
+                    port.detach_tap();
+                }
+                self.tap = None;
+            }
+            // The system is out of memory or the like: not to be asked again at once.
+            _ => {
+                warn!(port = self.config.name, "{error}");
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    fn lose_uplink(&mut self) {
+        let Some(owned) = self.uplink.take() else {
+            return;
+        };
+        warn!(port = self.config.name, uplink = self.config.uplink, "uplink gone");
+        if let Some(port) = &mut self.port {
+            port.detach_uplink();
+        }
+        // It is gone, so there is nothing to give back.
+        drop(owned);
+    }
+
+    /// Looks at what is there: the uplink's signal and MTU, and silent peers.
+    fn look(&mut self) {
+        if let Some((marks, secy)) = self.port.as_mut().and_then(Port::marks_mut) {
+            marks.tick(secy);
+        }
+        let Some(owned) = &mut self.uplink else {
+            return;
+        };
+        match owned.state() {
+            Err(_) => self.lose_uplink(),
+            Ok(state) if state.mtu != owned.state.mtu || state.mac != owned.state.mac => {
+                info!(port = self.config.name, mtu = state.mtu, "the uplink has changed");
+                owned.state = state;
+                // The rings have been made for the former MTU.
+                if let Some(port) = &mut self.port {
+                    port.detach_uplink();
+                }
+                self.tap = None;
+            }
+            Ok(state) => owned.state = state,
+        }
+    }
+
+    /// Puts together whatever is missing and can be had.
+    fn mend(&mut self) {
+        let attempt = self.mend_uplink();
+        self.problems.set(Where::Uplink, attempt.err());
+        let attempt = self.mend_port();
+        self.problems.set(Where::Port, attempt.err());
+        let attempt = self.mend_tap();
+        self.problems.set(Where::Tap, attempt.err());
+        let attempt = self.mend_keys();
+        self.problems.set(Where::Keys, attempt.err());
+        let failing = self.port.as_ref().and_then(Port::marks).and_then(|m| m.failures().present);
+        self.problems.set(Where::State, failing.map(|text| Problem::passing(Where::State, text)));
+        self.tell_carrier();
+    }
+
+    fn mend_uplink(&mut self) -> Result<(), Problem> {
+        if self.uplink.is_some() {
+            return Ok(());
+        }
+        let settings = uplink::Settings { mtu: self.config.uplink_mtu };
+        let uplink =
+            self.surroundings.take_uplink(&self.config.uplink, self.config.isolation, &settings)?;
+        let owned = OwnedUplink::new(uplink, &self.config.uplink)?;
+        info!(
+            port = self.config.name,
+            uplink = self.config.uplink,
+            mtu = owned.state.mtu,
+            carrier = owned.state.carrier,
+            "uplink taken"
+        );
+        self.uplink = Some(owned);
+        Ok(())
+    }
+
+    /// The SecY, and the rings of the uplink.
+    fn mend_port(&mut self) -> Result<(), Problem> {
+        let config = Arc::clone(&self.config);
+        let Some(UplinkState { mac, mtu, carrier }) = self.uplink.as_ref().map(|u| u.state) else {
+            return Ok(());
+        };
+        let sci = config.sci.unwrap_or(Sci::new(macsec::MacAddress(mac), Sci::PORT_END_STATION));
+        let former = self.port.take_if(|port| port.secy().sci() != sci);
+        let tap = former.and_then(|port| self.discard(port));
+        let port = match &mut self.port {
+            Some(port) => port,
+            None => {
+                let mut port = Port::new(sci, config.controls)?;
+                port.set_bypass(&config.bypass);
+                port.set_captures(self.captures.take());
+                if let Some(tap) = tap {
+                    port.attach_tap(tap);
+                }
+                self.port.insert(port)
+            }
+        };
+        if let (false, Some(owned)) = (port.has_uplink(), &self.uplink) {
+            let settings = RingSettings {
+                mtu,
+                promiscuous: config.promiscuous,
+                address: config.mac.map(|mac| mac.0).filter(|address| *address != mac),
+                mark: match config.isolation {
+                    Isolation::Filter => uplink::MARK,
+                    Isolation::Namespace => 0,
+                },
+            };
+            let name = config.uplink.clone();
+            let rings = owned.uplink.run(move || UplinkRings::open(&name, &settings))?;
+            port.attach_uplink(rings, mtu);
+        }
+        port.set_uplink_carrier(carrier);
+        Ok(())
+    }
+
+    fn mend_tap(&mut self) -> Result<(), Problem> {
+        let (Some(port), Some(owned)) = (&mut self.port, &self.uplink) else {
+            return Ok(());
+        };
+        let config = &self.config;
+        let greatest = config.greatest_mtu(owned.state.mtu);
+        let mtu = config.mtu.unwrap_or(greatest);
+        if mtu > greatest {
+            return Err(Problem::lasting(
+                Where::Tap,
+                format!(
+                    "mtu = {mtu}: at most {greatest} over an uplink with MTU {}",
+                    owned.state.mtu
+                ),
+            ));
+        }
+        if self.tap.is_some() && port.tap().is_some() {
+            return Ok(());
+        }
+        let mac = config.mac.map_or(owned.state.mac, |mac| mac.0);
+        if port.tap().is_none() {
+            let tap = Tap::create(&config.tap)?;
+            // Plugged in when the port is.
+            tap.set_carrier(false)?;
+            self.carrier = false;
+            port.attach_tap(tap);
+        }
+        let mut netlink = Netlink::open()?;
+        // Only if need be: some kernels change no address of an interface that is up.
+        if netlink.link(&config.tap)?.mac != Some(mac) {
+            netlink.set_mac(&config.tap, mac)?;
+        }
+        netlink.set_mtu(&config.tap, mtu)?;
+        netlink.set_up(&config.tap)?;
+        info!(port = config.name, tap = config.tap, mtu, "TAP up");
+        self.tap = Some((mtu, mac));
+        Ok(())
+    }
+
+    fn mend_keys(&mut self) -> Result<(), Problem> {
+        let (Some(port), Some(keys)) = (&mut self.port, &self.config.static_keys) else {
+            return Ok(());
+        };
+        if self.keys_since.is_some() {
+            return Ok(());
+        }
+        if let Err(error) = keys::install(port, &self.config, keys, &self.surroundings.store) {
+            keys::remove(port);
+            return Err(Problem::lasting(Where::Keys, error.to_string()));
+        }
+        info!(
+            port = self.config.name,
+            ki = %keys::ki(&keys.key),
+            an = %keys.an,
+            cipher_suite = %self.config.cipher_suite,
+            "static keys in use (for labs only)"
+        );
+        self.keys_since = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Plugs the TAP in while the host may use the port.
+    fn tell_carrier(&mut self) {
+        let Some((port, tap)) = self.port.as_ref().and_then(|port| Some((port, port.tap()?)))
+        else {
+            return;
+        };
+        let enabled = port.is_enabled();
+        if enabled == self.carrier {
+            return;
+        }
+        match tap.set_carrier(enabled) {
+            Ok(()) => {
+                info!(
+                    port = self.config.name,
+                    controlled_port_enabled = enabled,
+                    "controlled port"
+                );
+                self.carrier = enabled;
+            }
+            Err(error) => warn!(port = self.config.name, "{error}"),
+        }
+    }
+
+    /// Takes another configuration, and touches nothing that it does not change.
+    fn apply(&mut self, config: Arc<PortConfig>) {
+        let old = std::mem::replace(&mut self.config, config);
+        let new = &self.config;
+        let uplink = |c: &PortConfig| (c.uplink.clone(), c.isolation, c.uplink_mtu);
+        if uplink(&old) != uplink(new) {
+            self.release_uplink();
+        } else if (old.promiscuous, old.mac) != (new.promiscuous, new.mac)
+            && let Some(port) = &mut self.port
+        {
+            port.detach_uplink();
+        }
+        let new = &self.config;
+        if old.tap != new.tap
+            && let Some(port) = &mut self.port
+        {
+            port.detach_tap();
+        }
+        let tap = |c: &PortConfig| {
+            (c.tap.clone(), c.mac, c.mtu, c.inner_vlan_tags, c.controls.clear_vlan_tags)
+        };
+        if tap(&old) != tap(new) {
+            self.tap = None;
+        }
+        let keys = |c: &PortConfig| (c.cipher_suite, c.confidentiality);
+        let same_keys = old.static_keys == new.static_keys && keys(&old) == keys(new);
+        if !same_keys && let Some(port) = &mut self.port {
+            keys::remove(port);
+            self.keys_since = None;
+        }
+        if let Some(port) = &mut self.port {
+            port.set_bypass(&new.bypass);
+            let controls = port.set_controls(new.controls);
+            self.problems.set(Where::Controls, controls.err().map(Problem::from));
+        }
+        self.mend();
+    }
+
+    fn status(&mut self) -> PortStatus {
+        let observed = Observed {
+            config: &self.config,
+            uplink: self.uplink.as_ref().map(|owned| owned.state),
+            tap: self.tap,
+            key_age: self.keys_since.map_or(Duration::ZERO, |since| since.elapsed()),
+            problems: self.problems.all().iter().map(ToString::to_string).collect(),
+        };
+        status::port_status(self.port.as_mut(), &observed)
+    }
+
+    /// Another SCI takes another SecY. Returns the TAP, which stays.
+    fn discard(&mut self, mut port: Port) -> Option<Tap> {
+        keys::remove(&mut port);
+        self.captures = port.set_captures(None);
+        self.keys_since = None;
+        port.detach_tap()
+    }
+
+    fn release_uplink(&mut self) {
+        if let Some(port) = &mut self.port {
+            port.detach_uplink();
+        }
+        let Some(owned) = self.uplink.take() else {
+            return;
+        };
+        if let Err(error) = owned.uplink.release() {
+            warn!(port = self.config.name, uplink = self.config.uplink, "not put back: {error}");
+        }
+    }
+
+    /// Sends what is under way, writes down where the packet numbers are, puts everything back.
+    fn stop(mut self) {
+        if let Some(port) = &mut self.port {
+            port.drain(Instant::now() + DRAIN_TIMEOUT);
+            port.detach_tap();
+            keys::remove(port);
+        }
+        self.release_uplink();
+        info!(port = self.config.name, "port ended");
+    }
+}
+
+impl OwnedUplink {
+    fn new(uplink: Uplink, name: &str) -> Result<Self, Problem> {
+        let (monitor, mut netlink) =
+            uplink.run(|| Ok::<_, Problem>((LinkMonitor::open()?, Netlink::open()?)))?;
+        let state = state_of(&mut netlink, name)?;
+        Ok(Self { uplink, monitor, netlink, state })
+    }
+
+    fn state(&mut self) -> Result<UplinkState, Problem> {
+        let name = self.uplink.name().to_owned();
+        state_of(&mut self.netlink, &name)
+    }
+}
+
+fn state_of(netlink: &mut Netlink, name: &str) -> Result<UplinkState, Problem> {
+    let link = netlink.link(name)?;
+    let mac = link.mac.ok_or_else(|| {
+        Problem::lasting(Where::Uplink, format!("uplink = {name:?}: no Ethernet interface"))
+    })?;
+    Ok(UplinkState { mac, mtu: link.mtu, carrier: link.up && link.carrier })
+}

@@ -1,0 +1,297 @@
+//! The main thread: ports come and go, somebody asks, signals arrive, the watchdog is fed.
+
+use std::{
+    collections::HashMap,
+    os::fd::AsFd,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use macsec_io::poll::wait_readable;
+use sd_notify::NotifyState;
+use tracing::{error, info, warn};
+
+use super::{
+    Options, Surroundings,
+    mailbox::{Mailbox, mailbox},
+    plan::{self, Step},
+    problem::Problem,
+    runner::{Order, PortThread},
+    signals::Signals,
+};
+use crate::{
+    config::{Config, PortConfig},
+    control::{Question, Reply, Request, Server},
+    pcap::{Capture, Side},
+    port::Captures,
+    status::{PortStatus, Status},
+};
+
+/// How long a port may take to start or to change.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a port may take to tell its status.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the main thread looks around if nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Of longer frames, a capture has the beginning.
+const CAPTURED_OCTETS: usize = 16 * 1024;
+
+/// A gateway that runs.
+pub(super) struct Service {
+    file: PathBuf,
+    config: Config,
+    surroundings: Arc<Surroundings>,
+    ports: Vec<PortThread>,
+    capture: Option<Capture>,
+    questions: Mailbox<Question>,
+    signals: Signals,
+    started: Instant,
+    /// How often to feed the watchdog, if there is one.
+    watchdog: Option<Duration>,
+    /// The turns that each port had made when the watchdog was last fed.
+    turns: HashMap<String, u64>,
+    /// Last, so that the socket is there as long as anything else is.
+    _server: Server,
+}
+
+impl Service {
+    /// Starts everything that `config` asks for.
+    pub(super) fn start(
+        options: &Options,
+        mut config: Config,
+        surroundings: Surroundings,
+    ) -> Result<Self, Vec<String>> {
+        let one = |reason: String| vec![reason];
+        let signals = Signals::new().map_err(|error| one(format!("signals: {error}")))?;
+        let (address, questions) = mailbox().map_err(|error| one(error.to_string()))?;
+        // Before anything is touched: a second gateway with the same configuration ends here.
+        let socket = &config.control_socket;
+        let server = Server::start(socket, address)
+            .map_err(|error| one(format!("control_socket {}: {error}", socket.display())))?;
+        let capture = options.pcap.as_deref().map(Capture::start).transpose();
+        let capture = capture.map_err(|error| one(error.to_string()))?;
+        let ports = std::mem::take(&mut config.ports);
+        let mut service = Self {
+            file: options.config.clone(),
+            config,
+            surroundings: Arc::new(surroundings),
+            ports: Vec::new(),
+            capture,
+            questions,
+            signals,
+            started: Instant::now(),
+            watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 3),
+            turns: HashMap::new(),
+            _server: server,
+        };
+        match service.start_ports(ports.into_iter().map(Arc::new)) {
+            Ok(()) => Ok(service),
+            Err(reasons) => {
+                service.stop_ports();
+                Err(reasons)
+            }
+        }
+    }
+
+    /// Serves until a signal ends it.
+    pub(super) fn run(mut self) -> ExitCode {
+        notify(&[NotifyState::Ready]);
+        loop {
+            self.feed_watchdog();
+            let sources = [self.signals.as_fd(), self.questions.as_fd()];
+            let timeout = self.watchdog.map_or(TICK, |interval| interval.min(TICK));
+            if let Err(error) = wait_readable(sources, Some(timeout)) {
+                error!("poll: {error}");
+                std::thread::sleep(TICK);
+            }
+            let questions: Vec<_> = self.questions.take_all().collect();
+            for (request, answering) in questions {
+                answering.answer(self.answer(request));
+            }
+            if self.signals.take_reload() {
+                self.reload_on_signal();
+            }
+            if let Some(signal) = self.signals.end() {
+                info!("ending on {signal}");
+                notify(&[NotifyState::Stopping]);
+                self.stop_ports();
+                return ExitCode::SUCCESS;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Reload { dry_run } => match self.reload(dry_run) {
+                Ok(changes) => Reply::Changes(changes),
+                Err(reasons) => Reply::Refused(reasons),
+            },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let asked: Vec<(&PortThread, Receiver<PortStatus>)> = self
+            .ports
+            .iter()
+            .map(|port| {
+                let (answer, status) = sync_channel(1);
+                port.order(Order::Status(answer));
+                (port, status)
+            })
+            .collect();
+        let deadline = Instant::now() + STATUS_TIMEOUT;
+        let ports = asked.into_iter().map(|(port, status)| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            status.recv_timeout(left).unwrap_or_else(|_| PortStatus::silent(&port.config))
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            configuration: self.file.display().to_string(),
+            ports: ports.collect(),
+        }
+    }
+
+    fn reload_on_signal(&mut self) {
+        let now = NotifyState::monotonic_usec_now();
+        notify(&[NotifyState::Reloading]);
+        if let Ok(now) = now {
+            notify(&[now]);
+        }
+        match self.reload(false) {
+            Ok(changes) if changes.is_empty() => info!("reload: nothing has changed"),
+            Ok(changes) => changes.iter().for_each(|change| info!("reload: {change}")),
+            Err(reasons) => reasons.iter().for_each(|reason| error!("reload refused: {reason}")),
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Goes over to what the file says now; nothing that is the same is touched. All or nothing as far
+    /// as the file goes; what then does not work is a port's problem, and told.
+    fn reload(&mut self, dry_run: bool) -> Result<Vec<String>, Vec<String>> {
+        let mut loaded = Config::load(&self.file)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let fixed = plan::fixed(&self.config, &loaded.config);
+        if !fixed.is_empty() {
+            return Err(fixed);
+        }
+        let new: Vec<_> =
+            std::mem::take(&mut loaded.config.ports).into_iter().map(Arc::new).collect();
+        let old: Vec<_> = self.ports.iter().map(|port| Arc::clone(&port.config)).collect();
+        let steps = plan::steps(&old, &new);
+        let mut lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        if !dry_run {
+            for warning in &loaded.warnings {
+                warn!("{warning}");
+            }
+            for step in steps {
+                lines.extend(self.carry_out(step));
+            }
+            // The order of the file.
+            let place = |name: &str| new.iter().position(|port| port.name == name);
+            self.ports.sort_by_key(|port| place(&port.config.name));
+        }
+        Ok(lines)
+    }
+
+    /// Returns what does not work afterwards.
+    fn carry_out(&mut self, step: Step) -> Vec<String> {
+        let named = |name: &str, problems: &[Problem]| {
+            problems.iter().map(|problem| format!("port {name}: !! {problem}")).collect()
+        };
+        match step {
+            Step::Remove(port) => {
+                if let Some(at) = self.ports.iter().position(|p| p.config.name == port.name) {
+                    self.ports.remove(at).stop();
+                }
+                Vec::new()
+            }
+            Step::Add(port) => match self.start_port(&port) {
+                Ok(problems) => named(&port.name, &wait_for(&problems)),
+                Err(reason) => vec![reason],
+            },
+            Step::Change { new, .. } => {
+                let Some(port) = self.ports.iter_mut().find(|p| p.config.name == new.name) else {
+                    return Vec::new();
+                };
+                let (answer, problems) = sync_channel(1);
+                port.order(Order::Apply(Arc::clone(&new), answer));
+                port.config = Arc::clone(&new);
+                named(&new.name, &wait_for(&problems))
+            }
+        }
+    }
+
+    /// Starts ports at once, and waits for all. An error is one that does not pass by itself.
+    fn start_ports(
+        &mut self,
+        ports: impl Iterator<Item = Arc<PortConfig>>,
+    ) -> Result<(), Vec<String>> {
+        let mut waiting = Vec::new();
+        for port in ports {
+            let problems = self.start_port(&port).map_err(|reason| vec![reason])?;
+            waiting.push((port, problems));
+        }
+        let mut reasons = Vec::new();
+        for (port, problems) in waiting {
+            let lasting = wait_for(&problems).into_iter().filter(|problem| !problem.passing);
+            reasons.extend(lasting.map(|problem| format!("port {}: {problem}", port.name)));
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn start_port(&mut self, config: &Arc<PortConfig>) -> Result<Receiver<Vec<Problem>>, String> {
+        let (started, problems) = sync_channel(1);
+        let capture = self.capture.as_mut();
+        let captures = capture.map(|capture| captures(capture, &config.name));
+        let thread = PortThread::start(config, &self.surroundings, captures, started)
+            .map_err(|error| format!("port {}: {error}", config.name))?;
+        self.ports.push(thread);
+        Ok(problems)
+    }
+
+    /// Ends all ports, at the same time.
+    fn stop_ports(&mut self) {
+        self.ports.iter().for_each(|port| port.order(Order::Stop));
+        self.ports.drain(..).for_each(PortThread::join);
+    }
+
+    /// Feeds the watchdog if every port has moved since it was last fed.
+    fn feed_watchdog(&mut self) {
+        if self.watchdog.is_none() {
+            return;
+        }
+        let turns = |port: &PortThread| (port.config.name.clone(), port.turns());
+        let now: HashMap<_, _> = self.ports.iter().map(turns).collect();
+        let stuck = |(name, turns): &(&String, &u64)| self.turns.get(*name) == Some(*turns);
+        if let Some((name, _)) = now.iter().find(stuck) {
+            warn!(port = name, "the port does not move");
+            return;
+        }
+        self.turns = now;
+        notify(&[NotifyState::Watchdog]);
+    }
+}
+
+fn captures(capture: &mut Capture, port: &str) -> Captures {
+    let tap = |side| capture.tap(port, side, CAPTURED_OCTETS);
+    Captures { uplink: tap(Side::Uplink), tap: tap(Side::Tap) }
+}
+
+/// What does not work, once the port knows.
+fn wait_for(problems: &Receiver<Vec<Problem>>) -> Vec<Problem> {
+    problems.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| vec![Problem::silent()])
+}
+
+/// Tells systemd, if it listens.
+fn notify(state: &[NotifyState<'_>]) {
+    // It may have gone; that is no reason to stop.
+    let _ = sd_notify::notify(state);
+}

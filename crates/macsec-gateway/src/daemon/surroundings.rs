@@ -1,0 +1,90 @@
+//! What all ports of a gateway share: namespaces and the store of packet numbers.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use macsec_io::netns::{Namespace, NamespaceError, Resident};
+use tracing::{debug, warn};
+
+use crate::{
+    config::{Config, Isolation},
+    pn_store::PnStore,
+    privileges,
+    uplink::{Settings, Uplink, UplinkError},
+};
+
+/// What all ports of a gateway share.
+pub(super) struct Surroundings {
+    home: Arc<Namespace>,
+    /// The namespace of the uplinks that the host does not see.
+    private: Option<Arc<Resident>>,
+    /// Where it is noted what uplinks were like before: beside the control socket, so that each
+    /// gateway has its own, and that it is gone after a reboot, like the changes.
+    records: PathBuf,
+    pub(super) store: PnStore,
+}
+
+impl Surroundings {
+    /// Finds or makes the namespaces. The last thing that needs `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    /// In one line.
+    pub(super) fn new(config: &Config) -> Result<Self, String> {
+        let home = Namespace::current().map_err(|error| error.to_string())?;
+        let store = PnStore::open(&config.state_directory).map_err(|error| error.to_string())?;
+        let records = config.control_socket.with_extension("uplinks");
+        let mut builder = fs::DirBuilder::new();
+        let created = builder.recursive(true).mode(0o700).create(&records);
+        created.map_err(|error| format!("{}: {error}", records.display()))?;
+        let private = match private_namespace(&config.namespace) {
+            Ok(private) => Some(Arc::new(private)),
+            // Only one who needs it minds.
+            Err(error) => {
+                let needs =
+                    |port: &&crate::config::PortConfig| port.isolation == Isolation::Namespace;
+                if let Some(port) = config.ports.iter().find(needs) {
+                    return Err(format!("port {}: isolation = \"namespace\": {error}", port.name));
+                }
+                debug!("no private namespace: {error}");
+                None
+            }
+        };
+        Ok(Self { home: Arc::new(home), private, records, store })
+    }
+
+    /// Takes an uplink.
+    pub(super) fn take_uplink(
+        &self,
+        name: &str,
+        isolation: Isolation,
+        settings: &Settings,
+    ) -> Result<Uplink, UplinkError> {
+        let (private, records): (_, &Path) = (self.private.as_ref(), &self.records);
+        Uplink::take(name, isolation, &self.home, private, records, settings)
+    }
+}
+
+/// The namespace of this name, with a thread of ours in it. It is made if it is not there.
+fn private_namespace(name: &str) -> Result<Resident, NamespaceError> {
+    let namespace = match Namespace::pin(name) {
+        Ok(namespace) => namespace,
+        Err(error) => {
+            let namespace = Namespace::new()?;
+            warn!(
+                "namespace {name} is not pinned, so a virtual uplink does not survive a kill of this \
+                 process: {error}"
+            );
+            namespace
+        }
+    };
+    let resident = Resident::start(namespace)?;
+    // A thread has capabilities of its own, and this one needs no more than the others.
+    if let Err(error) = resident.run(|| privileges::drop_capabilities(privileges::RUNNING)) {
+        warn!("capabilities not dropped: {error}");
+    }
+    Ok(resident)
+}

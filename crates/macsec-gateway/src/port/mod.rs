@@ -1,0 +1,595 @@
+//! A port: a SecY between an uplink (the wire) and a TAP (the host), and the loop that moves frames.
+//!
+//! ```text
+//!   wire                                                              host
+//!    |        +--------- PacketRxRing --> validate --> write ---+      |
+//!  uplink ----|                  SecY                           |---- TAP
+//!             +--------- PacketTxRing <-- protect <--- read ----+
+//! ```
+//!
+//! One thread serves both directions in turns, a batch at a time, so frames keep their order. It
+//! waits only in poll(2).
+//!
+//! EAPOL never crosses: it belongs to the key agreement entity. That is 0x888E without a tag or with a
+//! priority tag (VLAN 0), the two forms in which a port sends and has to take it. Within a VLAN it is
+//! that of another port, above this one, and user data here: encrypted when it comes from the host,
+//! refused by the SecY when it comes from the wire in clear. EtherTypes on the bypass list cross in
+//! clear, and are counted.
+//!
+//! An uplink or a TAP may go down and come up again: frames meanwhile are lost, and counted. Either
+//! may even be removed and another attached: the SecY, its keys, packet numbers and counters stay.
+
+mod classify;
+mod counters;
+mod marks;
+mod static_keys;
+mod uplink_rings;
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use arrayvec::ArrayVec;
+use macsec::{
+    BATCH, ClearVlanTags, Config, FrameBuf, HEADROOM, InstallError, KeySlot, LifeCycleError,
+    MAX_OVERHEAD, Portable, ReceiveScSlot, Sci, SecY, TAILROOM, Verdict,
+};
+use macsec_io::{
+    packet::{BATCH as RX_BATCH, PacketError, PushError},
+    poll::{self, MAX_SOURCES, Readiness},
+    tap::Tap,
+};
+use thiserror::Error;
+
+use self::classify::{BypassList, Class};
+pub use self::{
+    classify::Bypass,
+    counters::PortCounters,
+    marks::Marks,
+    static_keys::StaticKeys,
+    uplink_rings::{RingSettings, UplinkCounters, UplinkRings},
+};
+use crate::pcap::{Direction, PcapTap};
+
+/// Octets of addresses and EtherType.
+const ETHERNET_HEADER: usize = 14;
+const VLAN_TAG: usize = 4;
+/// Octets of the two VLAN tags that an inner frame may carry beyond its MTU.
+const INNER_VLAN_TAGS: usize = 2 * VLAN_TAG;
+/// Frames taken from the uplink before the TAP gets its turn.
+const UPLINK_BUDGET: usize = 256;
+/// How soon to try again when the uplink would not take all frames.
+const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
+
+/// The greatest MTU for the TAP over an uplink with MTU `uplink`: less SecTAG with SCI and ICV, and
+/// less each VLAN tag that the uplink's MTU has to hold: those of the hosts inside, `inner_tags`, and
+/// of two in clear the second (one more than its MTU is what Linux lets an interface send).
+#[must_use]
+pub const fn inner_mtu(uplink: u32, inner_tags: u8, clear: ClearVlanTags) -> u32 {
+    let tags = inner_tags as u32 + if matches!(clear, ClearVlanTags::Two) { 1 } else { 0 };
+    uplink.saturating_sub(MAX_OVERHEAD as u32 + tags * VLAN_TAG as u32)
+}
+
+/// Why a port cannot be set up or go on.
+#[derive(Debug, Error)]
+pub enum PortError {
+    /// The uplink.
+    #[error("uplink: {0}")]
+    Uplink(#[from] PacketError),
+    /// Waiting for frames.
+    #[error("poll: {0}")]
+    Poll(#[source] io::Error),
+    /// The TAP.
+    #[error("TAP: {0}")]
+    Tap(#[source] io::Error),
+    /// The TAP has been removed.
+    #[error("the TAP has been removed")]
+    TapGone,
+    /// The keys do not fit the suite.
+    #[error(transparent)]
+    Key(#[from] macsec::DataKeyError),
+    /// The SecY refuses the keys.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The SecY refuses the SCs.
+    #[error(transparent)]
+    LifeCycle(#[from] LifeCycleError),
+    /// The SecY refuses the controls.
+    #[error(transparent)]
+    Controls(#[from] macsec::ConfigError),
+}
+
+/// How many peers, and how many SAKs at a time, a port has room for.
+pub const MAX_PEERS: usize = 4;
+/// One for each peer, one of our own.
+const MAX_KEYS: usize = MAX_PEERS + 1;
+
+/// The SecY of a port.
+pub type PortSecY = SecY<
+    Portable,
+    [KeySlot<<Portable as macsec::Backend>::Key>; MAX_KEYS],
+    [ReceiveScSlot; MAX_PEERS],
+>;
+
+/// Captures of a port's two sides.
+pub struct Captures {
+    /// What is on the wire.
+    pub uplink: PcapTap,
+    /// What the host sends and gets.
+    pub tap: PcapTap,
+}
+
+/// A port. See the module's picture.
+pub struct Port {
+    secy: PortSecY,
+    bypass: BypassList,
+    uplink: Option<UplinkRings>,
+    uplink_mtu: u32,
+    uplink_is_down: bool,
+    uplink_has_carrier: bool,
+    /// What the rings of former uplinks have counted.
+    former: UplinkCounters,
+    tap: Option<Tap>,
+    /// Buffers for the frames read from the TAP in one turn, with room for SecTAG and ICV.
+    from_tap: Vec<Vec<u8>>,
+    counters: PortCounters,
+    marks: Option<Marks>,
+    captures: Option<Captures>,
+}
+
+impl Port {
+    /// A port between the interface `uplink` of the calling thread's network namespace, with MTU
+    /// `uplink_mtu`, and `tap`. Nothing moves yet: there are no keys.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub fn open(
+        uplink: &str,
+        uplink_mtu: u32,
+        tap: Tap,
+        sci: Sci,
+        controls: Config,
+    ) -> Result<Self, PortError> {
+        let mut port = Self::new(sci, controls)?;
+        let settings = RingSettings { mtu: uplink_mtu, ..RingSettings::default() };
+        port.attach_uplink(UplinkRings::open(uplink, &settings)?, uplink_mtu);
+        port.attach_tap(tap);
+        Ok(port)
+    }
+
+    /// A port with neither uplink nor TAP yet. Nothing moves: there are no keys either.
+    ///
+    /// # Errors
+    /// [`PortError::Controls`].
+    pub fn new(sci: Sci, controls: Config) -> Result<Self, PortError> {
+        let keys = [const { KeySlot::EMPTY }; MAX_KEYS];
+        let peers = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
+        Ok(Self {
+            secy: SecY::new(Portable, sci, controls, keys, peers)?,
+            bypass: BypassList::default(),
+            uplink: None,
+            uplink_mtu: 0,
+            uplink_is_down: false,
+            uplink_has_carrier: true,
+            former: UplinkCounters::default(),
+            tap: None,
+            from_tap: Vec::new(),
+            counters: PortCounters::default(),
+            marks: None,
+            captures: None,
+        })
+    }
+
+    /// Attaches the uplink, whose MTU is `mtu`.
+    pub fn attach_uplink(&mut self, rings: UplinkRings, mtu: u32) {
+        self.detach_uplink();
+        self.uplink = Some(rings);
+        self.uplink_mtu = mtu;
+        self.uplink_is_down = false;
+        let mut controls = *self.secy.config();
+        self.limit_frames(&mut controls);
+        // The one control that changes stands in no relation to the others.
+        let _ = self.secy.set_config(controls);
+        // One octet more than the longest frame: a read that fills the buffer may have been cut.
+        let inner = ETHERNET_HEADER + INNER_VLAN_TAGS + mtu as usize + 1;
+        self.from_tap = vec![vec![0; HEADROOM + inner + TAILROOM]; BATCH];
+    }
+
+    /// Lets go of the uplink. Its counts stay.
+    pub fn detach_uplink(&mut self) {
+        if let Some(mut rings) = self.uplink.take() {
+            self.former = self.former + rings.counters();
+        }
+    }
+
+    /// Whether there is an uplink.
+    #[must_use]
+    pub fn has_uplink(&self) -> bool {
+        self.uplink.is_some()
+    }
+
+    /// Attaches the TAP.
+    pub fn attach_tap(&mut self, tap: Tap) {
+        self.tap = Some(tap);
+    }
+
+    /// Lets go of the TAP.
+    pub fn detach_tap(&mut self) -> Option<Tap> {
+        self.tap.take()
+    }
+
+    /// The TAP.
+    #[must_use]
+    pub fn tap(&self) -> Option<&Tap> {
+        self.tap.as_ref()
+    }
+
+    /// Says whether the uplink has a signal. Without one, frames of the host are dropped before they
+    /// cost a packet number: the kernel would take them, drop them and call them sent.
+    pub fn set_uplink_carrier(&mut self, carrier: bool) {
+        self.uplink_has_carrier = carrier;
+    }
+
+    /// Replaces the controls of the SecY. All or nothing.
+    ///
+    /// # Errors
+    /// [`PortError::Controls`].
+    pub fn set_controls(&mut self, mut controls: Config) -> Result<(), PortError> {
+        self.limit_frames(&mut controls);
+        Ok(self.secy.set_config(controls)?)
+    }
+
+    /// Replaces the list of EtherTypes that pass in clear. 0x888E never does.
+    pub fn set_bypass(&mut self, ether_types: &[u16]) {
+        self.bypass.set(ether_types);
+    }
+
+    /// Keeps packet numbers on record from now on, or not. See [`Marks`].
+    ///
+    /// Set it before the SAs concerned are enabled.
+    pub fn set_marks(&mut self, marks: Option<Marks>) -> Option<Marks> {
+        std::mem::replace(&mut self.marks, marks)
+    }
+
+    /// Captures what moves, or ceases to. Returns what it captured to before.
+    pub fn set_captures(&mut self, captures: Option<Captures>) -> Option<Captures> {
+        std::mem::replace(&mut self.captures, captures)
+    }
+
+    /// The SecY.
+    #[must_use]
+    pub fn secy(&self) -> &PortSecY {
+        &self.secy
+    }
+
+    /// The SecY, for whoever agrees the keys.
+    pub fn secy_mut(&mut self) -> &mut PortSecY {
+        &mut self.secy
+    }
+
+    /// Whether the host may use the port: there are keys in use in both directions (or the controls
+    /// ask for none), an uplink, and a signal on it. The standard's controlledPortEnabled, as far
+    /// as a port can tell.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        let controls = self.secy.config();
+        let sends = !controls.protect_frames || self.secy.is_transmitting();
+        let receives = controls.validate_frames != macsec::ValidateFrames::Strict
+            || self.secy.receive_scs().any(|sci| self.secy.is_receiving(sci));
+        sends && receives && self.can_send()
+    }
+
+    /// What the port itself has counted.
+    #[must_use]
+    pub fn counters(&self) -> PortCounters {
+        self.counters
+    }
+
+    /// The EtherTypes that pass in clear, and how often they did.
+    #[must_use]
+    pub fn bypassed(&self) -> &[Bypass] {
+        self.bypass.entries()
+    }
+
+    /// What the rings of this uplink and of former ones have counted.
+    pub fn uplink_counters(&mut self) -> UplinkCounters {
+        let now = self.uplink.as_mut().map(UplinkRings::counters).unwrap_or_default();
+        self.former + now
+    }
+
+    /// Packet numbers on record.
+    #[must_use]
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
+    }
+
+    /// Packet numbers on record, to idle or to finish them.
+    pub fn marks_mut(&mut self) -> Option<(&mut Marks, &PortSecY)> {
+        self.marks.as_mut().map(|marks| (marks, &self.secy))
+    }
+
+    /// Waits for frames or for one of `wakers` to become readable, at most `timeout`, and moves the
+    /// frames that are there. Returns whether a waker is readable, or has an error.
+    ///
+    /// At most thirteen wakers.
+    ///
+    /// # Errors
+    /// [`PortError`], when the uplink or the TAP is gone for good: detach it. Down is no error.
+    pub fn turn(
+        &mut self,
+        wakers: &[BorrowedFd<'_>],
+        timeout: Duration,
+    ) -> Result<bool, PortError> {
+        self.release_pns();
+        let congested = self.is_congested();
+        let pending = self.uplink.as_ref().is_some_and(|uplink| uplink.tx.pending() > 0);
+        // While the uplink does not take what we have, the host's frames wait where they are; so
+        // they do while the packet numbers they need are not on record yet.
+        let listen = !congested && !self.awaits_pns();
+        let timeout = if congested || pending { CONGESTED_PAUSE } else { timeout };
+
+        let [uplink, tap, marks, woken] = self.wait(wakers, listen, timeout)?;
+        if marks.readable
+            && let Some(marks) = &self.marks
+        {
+            marks.take_news();
+        }
+        if uplink.error
+            && let Some(rings) = &self.uplink
+        {
+            let error = rings.rx.take_error();
+            self.survive(error)?;
+        }
+        if self.uplink_is_down {
+            self.look_for_uplink()?;
+        }
+        if uplink.readable {
+            self.uplink_to_tap();
+        }
+        if tap.readable {
+            self.tap_to_uplink()?;
+        } else if pending {
+            self.flush()?;
+        }
+        if tap.error {
+            return Err(PortError::TapGone);
+        }
+        Ok(woken.readable || woken.error)
+    }
+
+    /// Gives the uplink what its ring still holds, at most until `deadline`.
+    pub fn drain(&mut self, deadline: Instant) {
+        while self.uplink.as_ref().is_some_and(|uplink| uplink.tx.pending() > 0)
+            && Instant::now() < deadline
+        {
+            if self.flush().is_err() {
+                return;
+            }
+            std::thread::sleep(CONGESTED_PAUSE);
+        }
+    }
+
+    /// Waits, and says what has happened: at the uplink, at the TAP (if it is listened to), to the
+    /// marks, at any of the wakers.
+    fn wait(
+        &self,
+        wakers: &[BorrowedFd<'_>],
+        listen_to_tap: bool,
+        timeout: Duration,
+    ) -> Result<[Readiness; 4], PortError> {
+        let own = [
+            self.uplink.as_ref().map(|uplink| uplink.rx.as_fd()),
+            self.tap.as_ref().filter(|_| listen_to_tap).map(AsFd::as_fd),
+            self.marks.as_ref().map(AsFd::as_fd),
+        ];
+        let mut sources: ArrayVec<_, MAX_SOURCES> = own.iter().flatten().copied().collect();
+        let wakers = wakers.iter().take(MAX_SOURCES - own.len());
+        sources.extend(wakers.copied());
+        let mut ready = [Readiness::default(); MAX_SOURCES];
+        let ready = &mut ready[..sources.len()];
+        poll::wait_readable_list(&sources, ready, Some(timeout)).map_err(PortError::Poll)?;
+
+        let mut ready = ready.iter();
+        // Those that have not been asked have no answer among these.
+        let mut next = |source: &Option<BorrowedFd<'_>>| {
+            source.and_then(|_| ready.next().copied()).unwrap_or_default()
+        };
+        let [uplink, tap, marks] = own.each_ref().map(&mut next);
+        let woken = ready.fold(Readiness::default(), |all, one| Readiness {
+            readable: all.readable || one.readable,
+            error: all.error || one.error,
+        });
+        Ok([uplink, tap, marks, woken])
+    }
+
+    /// What the uplink's MTU means for the SecY: with VLAN tags in clear, Linux lets an interface
+    /// send one tag more.
+    fn limit_frames(&self, controls: &mut Config) {
+        let tag = if controls.clear_vlan_tags == ClearVlanTags::None { 0 } else { VLAN_TAG };
+        controls.max_frame_octets = ETHERNET_HEADER + self.uplink_mtu as usize + tag;
+    }
+
+    fn can_send(&self) -> bool {
+        self.uplink.is_some() && self.uplink_has_carrier && !self.uplink_is_down
+    }
+
+    fn is_congested(&self) -> bool {
+        self.uplink.as_ref().is_some_and(|uplink| !uplink.tx.has_room(BATCH))
+    }
+
+    /// Lets pass whatever the uplink says, except that it has been removed. What it did not take it
+    /// has counted.
+    fn survive<T>(&mut self, result: Result<T, PacketError>) -> Result<(), PortError> {
+        match result {
+            Err(gone @ PacketError::InterfaceGone) => Err(gone.into()),
+            Err(PacketError::InterfaceDown) => {
+                self.counters.uplink_down += u64::from(!self.uplink_is_down);
+                self.uplink_is_down = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody says when an uplink that went down is up again or removed.
+    fn look_for_uplink(&mut self) -> Result<(), PortError> {
+        let Some(uplink) = &self.uplink else {
+            return Ok(());
+        };
+        let state = uplink.rx.check_interface();
+        self.uplink_is_down = state.is_err();
+        self.survive(state)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        let Some(uplink) = &mut self.uplink else {
+            return Ok(());
+        };
+        let result = uplink.tx.flush();
+        self.survive(result)
+    }
+
+    fn uplink_to_tap(&mut self) {
+        let Self { secy, tap, uplink, counters, bypass, marks, captures, .. } = self;
+        let Some(uplink) = uplink else {
+            return;
+        };
+        let mut write = |frame: &[u8], captures: &mut Option<Captures>| {
+            if let Some(captures) = captures {
+                captures.tap.record(Direction::Outbound, frame);
+            }
+            match tap.as_ref().map(|tap| tap.write(frame)) {
+                Some(Ok(())) => counters.tap_written += 1,
+                _ => counters.tap_drop += 1,
+            }
+        };
+        uplink.rx.receive_batch(UPLINK_BUDGET, |frames| {
+            if let Some(captures) = captures {
+                for frame in frames.iter() {
+                    captures.uplink.record(Direction::Inbound, frame);
+                }
+            }
+            let mut eapol = 0;
+            let data = frames.iter_mut().map(|frame| &mut **frame);
+            let data = data.filter(|frame| match bypass.classify(frame) {
+                Class::Data => true,
+                Class::Eapol => {
+                    eapol += 1;
+                    false
+                }
+                Class::Bypass(entry) => {
+                    bypass.count_from_uplink(entry);
+                    write(frame, captures);
+                    false
+                }
+            });
+            let mut verdicts: ArrayVec<Verdict<&mut [u8]>, RX_BATCH> = ArrayVec::new();
+            secy.validate_batch(data, |verdict| verdicts.push(verdict));
+            // Nothing reaches the host that could reach it once more after a crash.
+            let on_record = marks.as_mut().is_none_or(|marks| marks.cover_received(secy));
+            for frame in verdicts.iter().filter_map(Verdict::delivered) {
+                if on_record {
+                    write(frame, captures);
+                } else {
+                    counters.state_drop += 1;
+                }
+            }
+            counters.eapol_from_uplink += eapol;
+        });
+    }
+
+    fn tap_to_uplink(&mut self) -> Result<(), PortError> {
+        let mut lengths = [0; BATCH];
+        let read = self.read_tap(&mut lengths)?;
+        let Self { secy, uplink, from_tap, captures, .. } = self;
+        let Some(UplinkRings { tx, .. }) = uplink else {
+            return Ok(());
+        };
+        let frames = from_tap.iter_mut().zip(&lengths[..read]).filter_map(|(buffer, &len)| {
+            FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
+        });
+        secy.protect_batch(frames, |result| {
+            // What is refused has been counted, by the SecY or by the ring.
+            if let Ok(frame) = result {
+                push(tx, captures, frame.octets());
+            }
+        });
+        self.flush()
+    }
+
+    /// Reads up to a batch of frames, each to [`HEADROOM`] of its buffer, and returns how many are
+    /// the SecY's. What bypasses it is in the ring already.
+    fn read_tap(&mut self, lengths: &mut [usize; BATCH]) -> Result<usize, PortError> {
+        let can_send = self.can_send();
+        let Self { tap: Some(tap), uplink, from_tap, counters, bypass, captures, .. } = self else {
+            return Ok(0);
+        };
+        let mut read = 0;
+        // Bounded even if every frame is one that does not count.
+        for _ in 0..2 * BATCH {
+            let Some(buffer) = from_tap.get_mut(read) else {
+                break;
+            };
+            let end = buffer.len() - TAILROOM;
+            let len = match tap.read(&mut buffer[HEADROOM..end]) {
+                Ok(len) => len,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::InvalidData => {
+                        counters.tap_too_long += 1;
+                        continue;
+                    }
+                    // What has been read goes first; the error will still be there.
+                    _ if read > 0 => break,
+                    _ => return Err(PortError::Tap(error)),
+                },
+            };
+            let frame = &buffer[HEADROOM..HEADROOM + len];
+            if let Some(captures) = captures {
+                captures.tap.record(Direction::Inbound, frame);
+            }
+            match (bypass.classify(frame), uplink.as_mut().filter(|_| can_send)) {
+                (Class::Eapol, _) => counters.eapol_from_tap += 1,
+                (_, None) => counters.no_uplink += 1,
+                (Class::Bypass(entry), Some(uplink)) => {
+                    bypass.count_from_tap(entry);
+                    push(&mut uplink.tx, captures, frame);
+                }
+                (Class::Data, Some(_)) => {
+                    lengths[read] = len;
+                    read += 1;
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// Lets the SecY use the packet numbers that are on record by now.
+    fn release_pns(&mut self) {
+        if let Some(marks) = &mut self.marks {
+            marks.release(&mut self.secy);
+        }
+    }
+
+    /// Whether the SecY has too few packet numbers left for a batch until more are on record.
+    fn awaits_pns(&self) -> bool {
+        let Some(an) = self.secy.encoding_sa().filter(|_| self.marks.is_some()) else {
+            return false;
+        };
+        let sa = self.secy.transmit_sa(an);
+        let left = sa.and_then(|sa| Some(sa.pn_limit?.saturating_sub(sa.next_pn?)));
+        left.is_some_and(|left| left < BATCH as u64)
+    }
+}
+
+/// Puts a frame into the ring, for which `turn` has left room.
+fn push(tx: &mut macsec_io::packet::PacketTxRing, captures: &mut Option<Captures>, frame: &[u8]) {
+    if let Some(captures) = captures {
+        captures.uplink.record(Direction::Outbound, frame);
+    }
+    if let Err(error) = tx.push(frame) {
+        debug_assert_ne!(error, PushError::Full, "turn() leaves room for a batch");
+    }
+}
