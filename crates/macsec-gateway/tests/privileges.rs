@@ -116,10 +116,12 @@ fn another_process_of_the_same_user_cannot_look_into_a_hardened_one() {
     if !is_root() {
         return common::skip("becoming another user needs privileges");
     }
-    // A copy that the other user can start, wherever this was built.
+    // A copy that the other user can start, wherever this was built. Not made by this process: a
+    // child of another test might hold it open for writing, and then it could not be started.
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("test");
-    fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    let copied = Command::new("cp").arg(env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     open_to_all(dir.path());
     open_to_all(&program);
 
