@@ -59,7 +59,8 @@ pub fn run(options: &Options) -> ExitCode {
     if loaded.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::CANNOT_RUN) }
 }
 
-/// What will be in force with a configuration, in lines of 80 columns. Keys are told by their check value.
+/// What will be in force with a configuration, in lines of 80 columns. Keys are told by their check
+/// value.
 #[derive(Debug)]
 pub struct Summary<'a>(pub &'a Config);
 

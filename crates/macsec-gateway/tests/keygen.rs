@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{CANNOT_RUN, macsec, stdout};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use common::{CANNOT_RUN, macsec, stderr, stdout};
+use macsec::{CipherSuite, Ssci};
+use macsec_gateway::config::{Config, PortConfig};
 use serde_json::Value;
 
 fn keys(arguments: &[&str]) -> Value {
@@ -60,4 +64,107 @@ fn other_sizes_are_refused() {
     let output = macsec(&["keygen", "--bits", "192"]);
     assert_eq!(output.status.code(), Some(CANNOT_RUN));
     assert!(output.stdout.is_empty());
+}
+
+/// The lesser SCI and the greater one.
+const SCIS: [&str; 2] = ["02-00-00-00-00-01-0001", "02-00-00-00-00-02-000a"];
+
+fn fragments(suite: &str, scis: [&str; 2], more: &[&str]) -> [String; 2] {
+    let arguments = ["keygen", "static", "--suite", suite, "--sci", scis[0], "--peer", scis[1]];
+    let output = macsec(&[&arguments, more].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    let (a, b) = text.split_once("# end B").expect("two ends");
+    assert!(a.starts_with("# end A"), "{a}");
+    [a.to_owned(), format!("# end B{b}")]
+}
+
+/// What the port means that `fragment` is pasted into.
+fn port(fragment: &str) -> PortConfig {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("macsec.toml");
+    let text = format!("[[port]]\nname = \"wan0\"\nuplink = \"eth1\"\n{fragment}");
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    let checked = macsec(&["check", file.to_str().expect("UTF-8")]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    Config::load(&file).expect("no fault").config.ports.remove(0)
+}
+
+#[test]
+fn fragments_for_both_ends_pass_the_check_and_fit_each_other() {
+    for suite in CipherSuite::ALL {
+        for scis in [SCIS, [SCIS[1], SCIS[0]]] {
+            let [a, b] = fragments(suite.name(), scis, &[]).map(|fragment| port(&fragment));
+            assert_eq!((a.cipher_suite, b.cipher_suite), (suite, suite));
+            let keys = [&a, &b].map(|port| port.static_keys.as_ref().expect("there"));
+            assert!(keys.iter().all(|keys| keys.first_use && keys.peers.len() == 1));
+            let [of_a, of_b] = keys;
+            assert!(of_a.key == of_b.key);
+            assert_eq!((a.sci, b.sci), (Some(of_b.peers[0].sci), Some(of_a.peers[0].sci)));
+            assert_eq!((of_a.ssci, of_b.ssci), (of_b.peers[0].ssci, of_a.peers[0].ssci));
+            // As MKA assigns them: the greatest SCI gets SSCI 1.
+            let greater = if a.sci > b.sci { of_a } else { of_b };
+            assert_eq!(greater.ssci, suite.is_xpn().then_some(Ssci(1)));
+        }
+    }
+}
+
+#[test]
+fn fragments_are_for_xpn_with_256_bits_by_default() {
+    let output = macsec(&["keygen", "static", "--sci", SCIS[0], "--peer", SCIS[1]]);
+    assert!(stdout(&output).contains("cipher_suite = \"gcm-aes-xpn-256\""));
+}
+
+#[test]
+fn a_fragment_says_what_to_do_with_first_use() {
+    for fragment in fragments("gcm-aes-128", SCIS, &[]) {
+        let comment = "# Remove this line after the first start: it hides the loss of PN marks.\n\
+                       first_use = true\n";
+        assert!(fragment.contains(comment), "{fragment}");
+        assert!(fragment.lines().all(|line| line.len() <= 80), "{fragment}");
+    }
+}
+
+#[test]
+fn keys_can_be_written_to_files_of_their_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // To be quoted.
+    let keys = directory.path().join("a \"b\" \\c");
+    fs::create_dir(&keys).expect("made");
+    let path = keys.to_str().expect("UTF-8");
+    let both = fragments("gcm-aes-xpn-256", SCIS, &["--write-keys", path]);
+    let files: Vec<_> = fs::read_dir(&keys).expect("there").map(|f| f.expect("a file")).collect();
+    let [file] = &files[..] else { panic!("one file: {files:?}") };
+    assert_eq!(file.metadata().expect("there").permissions().mode() & 0o7777, 0o600);
+    let text = fs::read_to_string(file.path()).expect("text");
+    let sak = text.strip_suffix('\n').expect("a line");
+    for fragment in both {
+        assert!(!fragment.contains(sak) && !fragment.contains("sak = "), "{fragment}");
+        let key = port(&fragment).static_keys.expect("there").key;
+        assert_eq!(hex::encode(key.sak.expose_octets()), sak);
+    }
+}
+
+#[test]
+fn fragments_need_two_scis_and_a_directory_that_is_there() {
+    let refusals: [(&[&str], &str); 5] = [
+        (&["--sci", SCIS[0]], "--peer"),
+        (&["--peer", SCIS[0]], "--sci"),
+        (&["--sci", SCIS[0], "--peer", "02"], "SCI: expected aa-bb-cc-dd-ee-ff-pppp"),
+        (
+            &["--sci", SCIS[0], "--peer", "0200000000010001"],
+            "macsec keygen static: --peer: must differ from --sci, else both ends use the same nonces\n",
+        ),
+        (
+            &["--sci", SCIS[0], "--peer", SCIS[1], "--write-keys", "/nonexistent"],
+            "macsec keygen static: --write-keys /nonexistent: No such file or directory (os error 2)\n",
+        ),
+    ];
+    for (arguments, reason) in refusals {
+        let output = macsec(&[&["keygen", "static"], arguments].concat());
+        assert_eq!(output.status.code(), Some(CANNOT_RUN));
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
 }

@@ -6,16 +6,16 @@ use serde::Serialize;
 
 /// One thing that a configuration file must not say, and what it may say instead.
 ///
-/// Displayed in one line, `FILE:LINE: KEY = VALUE: what is allowed`. Keys and values that are or look like
-/// secrets are `(hidden)`.
+/// Displayed in one line, `FILE:LINE: KEY = VALUE: what is allowed`. Keys and values that are or
+/// look like secrets are `(hidden)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file, as it was named.
     pub file: String,
     /// The line, from 1 on; none if the file could not be read.
     pub line: Option<usize>,
-    /// The key with its whole path, such as `port.wan0.static_keys.ssci`: ports by their name, peers by their
-    /// number. None if the file is no TOML.
+    /// The key with its whole path, such as `port.wan0.static_keys.ssci`: ports by their name,
+    /// peers by their number. None if the file is no TOML.
     pub key: Option<String>,
     /// The value as TOML spells it, or `(missing)`, `(hidden)`, `(a table)`, `(an array)`.
     pub value: Option<String>,

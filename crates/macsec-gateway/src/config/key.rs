@@ -41,14 +41,16 @@ impl PartialEq for Key {
     }
 }
 
-/// What a SAK goes by where it must not be seen: a hash of it. The same SAK has the same name everywhere.
+/// What a SAK goes by where it must not be seen: a hash of it. The same SAK has the same name
+/// everywhere.
 ///
 /// It serves as KI too, and in names of files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyCheck(pub [u8; 16]);
 
 impl KeyCheck {
-    /// The name of `sak`: the first 16 octets of SHA-256 over "macsec-gateway key check" and the SAK.
+    /// The name of `sak`: the first 16 octets of SHA-256 over "macsec-gateway key check" and the
+    /// SAK.
     #[must_use]
     pub fn of(sak: &Sak) -> Self {
         Self::of_octets(sak.expose_octets())

@@ -1,9 +1,9 @@
 //! The configuration file: TOML in, types out that hold only what is allowed.
 //!
-//! [`Config::load`] gives a whole configuration or every fault of the file at once, each in one line with
-//! its place. Whoever has a [`Config`] need not check it again: names are unique, keys fit their suites,
-//! and no two ends use one SAK with the same nonces. What only the machine knows, whether an uplink is
-//! there and what MTU it has, is found out at the start.
+//! [`Config::load`] gives a whole configuration or every fault of the file at once, each in one
+//! line with its place. Whoever has a [`Config`] need not check it again: names are unique, keys
+//! fit their suites, and no two ends use one SAK with the same nonces. What only the machine knows,
+//! whether an uplink is there and what MTU it has, is found out at the start.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -50,13 +50,13 @@ const MAX_SOCKET_PATH: usize = 107;
 /// A configuration file, valid as a whole.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// The Unix socket that `macsec status` and its kin talk to: an absolute path of at most 107 octets.
-    /// Default [`DEFAULT_CONTROL_SOCKET`].
+    /// The Unix socket that `macsec status` and its kin talk to: an absolute path of at most 107
+    /// octets. Default [`DEFAULT_CONTROL_SOCKET`].
     pub control_socket: PathBuf,
     /// The directory of the PN marks: an absolute path. Default [`DEFAULT_STATE_DIRECTORY`].
     pub state_directory: PathBuf,
-    /// The network namespace of the uplinks with [`Isolation::Namespace`]: the name below `/run/netns`.
-    /// 1 to 64 letters, digits, `-` and `_`. Default [`DEFAULT_NAMESPACE`].
+    /// The network namespace of the uplinks with [`Isolation::Namespace`]: the name below
+    /// `/run/netns`. 1 to 64 letters, digits, `-` and `_`. Default [`DEFAULT_NAMESPACE`].
     pub namespace: String,
     /// The ports, in the order of the file; at least one.
     pub ports: Vec<PortConfig>,
@@ -99,8 +99,8 @@ pub struct PortConfig {
     pub tap: String,
     /// The MAC address of the TAP, an individual one. Default: the uplink's.
     pub mac: Option<MacAddress>,
-    /// The MTU of the TAP, 68 to 65521. Default: the greatest that fits, [`PortConfig::greatest_mtu`].
-    /// If `uplink_mtu` is given, it fits.
+    /// The MTU of the TAP, 68 to 65521. Default: the greatest that fits,
+    /// [`PortConfig::greatest_mtu`]. If `uplink_mtu` is given, it fits.
     pub mtu: Option<u32>,
     /// How many VLAN tags the hosts put inside, 0 to 2. Default 0. Room is left for these.
     pub inner_vlan_tags: u8,
@@ -108,20 +108,22 @@ pub struct PortConfig {
     pub sci: Option<Sci>,
     /// The cipher suite. Default GCM-AES-XPN-256.
     pub cipher_suite: CipherSuite,
-    /// Whether, and from where on, User Data is encrypted. Default: all of it. An XPN suite has no offset.
+    /// Whether, and from where on, User Data is encrypted. Default: all of it. An XPN suite has no
+    /// offset.
     pub confidentiality: Confidentiality,
-    /// The other controls of the SecY; they do not exclude each other and suit the suite and the SCI.
-    /// `max_frame_octets` is left at no limit, as it follows from the uplink.
+    /// The other controls of the SecY; they do not exclude each other and suit the suite and the
+    /// SCI. `max_frame_octets` is left at no limit, as it follows from the uplink.
     pub controls: macsec::Config,
-    /// EtherTypes that pass without MACsec, ascending. Never EAPOL, MACsec or a VLAN tag's. Default none.
+    /// EtherTypes that pass without MACsec, ascending. Never EAPOL, MACsec or a VLAN tag's. Default
+    /// none.
     pub bypass: Vec<u16>,
     /// Keys given by hand. Without them the port stays closed.
     pub static_keys: Option<StaticKeys>,
 }
 
 impl PortConfig {
-    /// The greatest MTU that the TAP can have over an uplink with MTU `uplink`: less SecTAG and ICV, and
-    /// the VLAN tags inside.
+    /// The greatest MTU that the TAP can have over an uplink with MTU `uplink`: less SecTAG and
+    /// ICV, and the VLAN tags inside.
     #[must_use]
     pub fn greatest_mtu(&self, uplink: u32) -> u32 {
         port::greatest_mtu(uplink, self.inner_vlan_tags)
@@ -137,9 +139,11 @@ pub struct StaticKeys {
     pub an: An,
     /// Our SSCI, at least 1: there if the suite is XPN, and no peer under our key has the same.
     pub ssci: Option<Ssci>,
-    /// The key that we transmit with, and receive with unless the peer has its own. It fits the suite.
+    /// The key that we transmit with, and receive with unless the peer has its own. It fits the
+    /// suite.
     pub key: Key,
-    /// The other ends, 1 to [`MAX_PEERS`]. Their SCIs differ from each other, and from ours if that is given.
+    /// The other ends, 1 to [`MAX_PEERS`]. Their SCIs differ from each other, and from ours if that
+    /// is given.
     pub peers: Vec<Peer>,
 }
 

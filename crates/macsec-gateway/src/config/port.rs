@@ -17,11 +17,12 @@ use super::{
 /// Linux takes no interface name that is longer.
 const MAX_NAME: usize = 15;
 const NAME_RULE: &str = "1 to 15 letters, digits, '-' and '_'";
-const INTERFACE_RULE: &str = "an interface: 1 to 15 printable ASCII characters without '/', ':' and \
-    '%', and not \".\", \"..\", \"all\" or \"default\"";
+const INTERFACE_RULE: &str = "an interface: 1 to 15 printable ASCII characters without '/', ':' \
+    and '%', and not \".\", \"..\", \"all\" or \"default\"";
 const MAC_RULE: &str =
     "the address of one station, as aa:bb:cc:dd:ee:ff: the first octet even, not all zero";
-const SCI_RULE: &str = "aa-bb-cc-dd-ee-ff-pppp or 16 hexadecimal digits";
+/// How an SCI is written.
+pub(super) const SCI_RULE: &str = "aa-bb-cc-dd-ee-ff-pppp or 16 hexadecimal digits";
 
 const UPLINK_MTU: RangeInclusive<u32> = 256..=65535;
 /// From the least that IPv4 needs to the most that Linux gives to a TAP.
@@ -103,7 +104,6 @@ struct Names {
 impl Names {
     /// Reads the names of `table`, which is called by the port's from then on.
     fn read(report: &mut Report, table: &mut Table<'_>, registry: &mut Registry) -> Option<Self> {
-        // Known beforehand, so that a fault of the name itself shows it, and all others bear it.
         let name = table.required(report, "name", NAME_RULE, |name| {
             (matches!(name.len(), 1..=MAX_NAME) && is_plain(name)).then(|| name.to_owned())
         });
@@ -141,7 +141,8 @@ impl Names {
     }
 }
 
-/// Whether Linux would give `name` to an interface, and to one only: `all` and `default` are sysctl's.
+/// Whether Linux would give `name` to an interface, and to one only: `all` and `default` are
+/// sysctl's.
 fn is_interface(name: &str) -> bool {
     matches!(name.len(), 1..=MAX_NAME)
         && name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%'))

@@ -29,9 +29,9 @@ impl Contents {
 
     /// Reads the file `path`, `limit` octets at most, if only its owner can.
     pub(super) fn read_private(path: &Path, limit: usize) -> Result<Self, ReadError> {
-        // Opening a FIFO that nobody writes to must not wait.
-        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+        // Opening a FIFO that nobody writes to must not wait, nor a terminal become ours.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         match Exposure::of(path, &file.metadata()?) {
             Some(exposure) => Err(ReadError::Exposed(exposure)),
             None => Self::take(path, file, limit),

@@ -1,4 +1,5 @@
-//! Tables read key by key. What is wrong is collected with its place; what nobody asked for is a fault too.
+//! Tables read key by key. What is wrong is collected with its place; what nobody asked for is a
+//! fault too.
 
 use std::{borrow::Cow, ops::RangeInclusive, path::Path};
 
@@ -13,7 +14,8 @@ use super::{
 /// Keys whose values are never shown.
 const SECRETS: [&str; 2] = ["sak", "salt"];
 const HIDDEN: &str = "(hidden)";
-/// From so many hexadecimal digits on, a value may be a key that stands in the wrong place. An SCI has 16.
+/// From so many hexadecimal digits on, a value may be a key that stands in the wrong place. An SCI
+/// has 16.
 const KEY_LIKE: usize = 24;
 /// Characters of a value that are shown.
 const SHOWN: usize = 60;
@@ -142,7 +144,8 @@ impl<'i> Table<'i> {
         Some(Found { value, at: Spot { key: self.path_of(key), value: shown, line } })
     }
 
-    /// The value of `key` as `convert` makes it. If that makes nothing of it, `allowed` says what would do.
+    /// The value of `key` as `convert` makes it. If that makes nothing of it, `allowed` says what
+    /// would do.
     fn read<T>(
         &mut self,
         report: &mut Report,

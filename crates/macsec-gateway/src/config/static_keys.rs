@@ -4,11 +4,10 @@ use macsec::{An, CipherSuite, Sci, Ssci};
 
 use super::{
     MAX_PEERS, Peer, Source, StaticKeys, key,
+    port::SCI_RULE,
     reader::{Found, Report, Table, value_or},
     registry::{Registry, Taken},
 };
-
-const SCI_RULE: &str = "aa-bb-cc-dd-ee-ff-pppp or 16 hexadecimal digits";
 
 /// Reads `[port.static_keys]`. None only if there is a fault.
 pub(super) fn read(

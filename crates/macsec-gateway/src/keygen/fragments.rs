@@ -1,4 +1,5 @@
-//! `macsec keygen static`: one lab key, as both ends of a link write it into their configuration files.
+//! `macsec keygen static`: one lab key, as both ends of a link write it into their configuration
+//! files.
 
 use std::{
     fmt::{self, Write as _},
@@ -97,7 +98,8 @@ fn make(options: &Options) -> Result<Zeroizing<String>, FragmentError> {
 
 const SALT_LEN: usize = 12;
 
-/// Writes `sak` to a new file in `directory` that only its owner can read, and gives the whole path.
+/// Writes `sak` to a new file in `directory` that only its owner can read, and gives the whole
+/// path.
 fn write_key(directory: &Path, check: KeyCheck, sak: &str) -> Result<String, FragmentError> {
     let failed = |path: &Path| {
         let path = path.to_owned();

@@ -209,6 +209,11 @@ fn of_what_occurs_twice() {
         ports(&[["a", "eth1", "eth1"]]),
         &[":4: port.a.tap = \"eth1\": a TAP of its own; port.a.uplink has this (line 3)"],
     );
+    // One fault is enough, though the TAPs would be called alike too.
+    check(
+        "[[port]]\nname = \"a\"\nuplink = \"eth1\"\n[[port]]\nname = \"a\"\nuplink = \"eth2\"\n",
+        &[":5: port.a.name = \"a\": a name of its own; port.a.name has this (line 2)"],
+    );
     // The TAP that is called like its port.
     check(
         "[[port]]\nname = \"eth1\"\nuplink = \"eth1\"\n",
@@ -506,6 +511,12 @@ fn of_a_file_that_cannot_be_read() {
     assert_eq!(faults, [": must have 262144 octets at most"]);
 }
 
+const BOGUS: &str = ":5: port.wan0.bogus = 1: unknown key: there are name, uplink, tap, isolation, \
+    promiscuous, mac, uplink_mtu, inner_vlan_tags, mtu, cipher_suite, sci, confidentiality, \
+    confidentiality_offset, protect_frames, validate_frames, replay_protect, replay_window, \
+    detect_duplicates, always_include_sci, use_es, use_scb, vlan_tags_in_clear, accept_changed_text, \
+    disabled_decrypts, bypass_ethertypes, static_keys";
+
 #[test]
 fn are_reported_together_in_the_order_of_the_lines() {
     check(
@@ -513,7 +524,7 @@ fn are_reported_together_in_the_order_of_the_lines() {
          name = \"wan0\"\n\
          replay_window = -1\n\
          uplink = \"eth1\"\n\
-         \n\
+         bogus = 1\n\
          [[port.static_keys.peer]]\n\
          an = 9\n\
          ssci = 1\n\
@@ -524,6 +535,7 @@ fn are_reported_together_in_the_order_of_the_lines() {
          [other]\n",
         &[
             ":3: port.wan0.replay_window = -1: 0 to 4294967295",
+            BOGUS,
             ":6: port.wan0.static_keys.sak_file = (missing): required: one of sak_file, sak_env, sak",
             ":6: port.wan0.static_keys.salt = (missing): required: 24 hexadecimal digits, with \
              gcm-aes-xpn-256",

@@ -1,0 +1,249 @@
+//! `macsec check`, run as a user runs it.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use common::{CANNOT_RUN, macsec, stderr, stdout};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SAK: &str = "00112233445566778899aabbccddee01";
+
+fn place(text: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("macsec.toml");
+    fs::write(&file, text).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    (directory, file)
+}
+
+fn check(text: &str, more: &[&str]) -> (Output, String) {
+    let (_directory, file) = place(text);
+    let file = file.to_str().expect("UTF-8");
+    (macsec(&[&["check", file], more].concat()), file.to_owned())
+}
+
+const CLOSED: &str = "[[port]]\nname = \"wan0\"\nuplink = \"eth1\"\n";
+
+const FULL: &str = "
+namespace = \"wires\"
+[[port]]
+name = \"wan0\"
+uplink = \"eth1\"
+uplink_mtu = 1600
+tap = \"macsec0\"
+mac = \"02:00:00:00:00:07\"
+inner_vlan_tags = 1
+sci = \"02-00-00-00-00-01-0001\"
+cipher_suite = \"gcm-aes-xpn-128\"
+replay_window = 1024
+detect_duplicates = true
+vlan_tags_in_clear = 1
+bypass_ethertypes = [0x88cc, 0x88f7, 0x0842, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004]
+[port.static_keys]
+first_use = true
+sak = \"00112233445566778899aabbccddee01\"
+salt = \"e6a1b2c3d4e5f60718293a4b\"
+ssci = 4294967295
+[[port.static_keys.peer]]
+sci = \"02-00-00-00-00-02-0001\"
+ssci = 4294967294
+[[port.static_keys.peer]]
+sci = \"02-00-00-00-00-03-0001\"
+ssci = 3
+an = 1
+sak = \"ffeeddccbbaa99887766554433221100\"
+salt = \"e6a1b2c3d4e5f60718293a4b\"
+[[port]]
+name = \"wan1\"
+uplink = \"eth2\"
+isolation = \"filter\"
+promiscuous = true
+mtu = 1400
+cipher_suite = \"gcm-aes-256\"
+confidentiality_offset = 30
+protect_frames = false
+validate_frames = \"disabled\"
+replay_protect = false
+use_es = true
+";
+
+#[test]
+fn says_what_will_be_in_force() {
+    let (output, file) = check(FULL, &[]);
+    assert_eq!(
+        stdout(&output),
+        "\
+port wan0: uplink eth1, TAP macsec0
+  uplink        MTU 1600, in the namespace wires
+  TAP           MTU 1564, MAC address 02:00:00:00:00:07
+  SCI           02-00-00-00-00-01-0001; in every frame
+  cipher suite  gcm-aes-xpn-128, encrypted
+  transmit      protected
+  receive       valid frames only (strict), replay window 1024, no duplicates
+  VLAN tags     up to 1 in clear
+  bypass        0x0842, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004, 0x88cc
+  bypass        0x88f7
+  keys          static, for labs, taken for unused if no marks are there
+  our SA        AN 0, SSCI 4294967295
+    key check   0e01b164c708aa176a9fd5906cb4e021
+  peer          02-00-00-00-00-02-0001, AN 0, SSCI 4294967294, same key
+  peer          02-00-00-00-00-03-0001, AN 1, SSCI 3
+    key check   4730aa45e1ff534805756bfdd323276d
+
+port wan1: uplink eth2, TAP wan1
+  uplink        MTU as it is, kept from the host by filters, promiscuous
+  TAP           MTU 1400, MAC address the uplink's
+  SCI           the uplink's MAC address, port 0001; implied by ES
+  cipher suite  gcm-aes-256, encrypted but for 30 octets
+  transmit      IN CLEAR
+  receive       NOT VALIDATED (disabled), REPLAYS TOO
+  keys          none: the port stays closed
+"
+    );
+    assert!(stdout(&output).lines().all(|line| line.len() <= 80));
+    assert_eq!(stderr(&output), format!("\
+{file}:17: port.wan0.static_keys.first_use: remove it after the first start: it hides the loss of PN marks
+{file}:18: port.wan0.static_keys.sak: a key is better off in a file of its own: sak_file
+{file}:28: port.wan0.static_keys.peer.2.sak: a key is better off in a file of its own: sak_file
+"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn says_what_will_be_in_force_by_default() {
+    let (output, _) = check(CLOSED, &[]);
+    assert_eq!(
+        stdout(&output),
+        "\
+port wan0: uplink eth1, TAP wan0
+  uplink        MTU as it is, in the namespace macsec
+  TAP           MTU the uplink's less 32, MAC address the uplink's
+  SCI           the uplink's MAC address, port 0001; in every frame
+  cipher suite  gcm-aes-xpn-256, encrypted
+  transmit      protected
+  receive       valid frames only (strict), replay window 0
+  keys          none: the port stays closed
+"
+    );
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn prints_every_fault_in_a_line_of_its_own() {
+    let (output, file) =
+        check("[[port]]\nname = \"wan0\"\nuplink = \"eth1\"\nmtu = 1\nan = 0\n", &[]);
+    let lines = stderr(&output);
+    let [mtu, an] = lines.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {lines}") };
+    assert_eq!(mtu, format!("{file}:4: port.wan0.mtu = 1: 68 to 65521"));
+    assert!(an.starts_with(&format!("{file}:5: port.wan0.an = 0: unknown key: ")), "{an}");
+    assert_eq!(stdout(&output), "");
+    assert_eq!(output.status.code(), Some(CANNOT_RUN));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_fault() {
+    let output = macsec(&["check", "/nonexistent/macsec.toml"]);
+    let expected =
+        "/nonexistent/macsec.toml: cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!(stderr(&output), expected);
+    assert_eq!(output.status.code(), Some(CANNOT_RUN));
+    let output = macsec(&["check", "--json", "/nonexistent/macsec.toml"]);
+    assert_eq!(json(&output)["faults"][0]["line"], Value::Null);
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).expect("JSON")
+}
+
+#[test]
+fn the_json_form_has_every_part_of_a_fault() {
+    let (output, file) = check(&format!("{CLOSED}mtu = 1\nsak = \"{SAK}\"\n"), &["--json"]);
+    let mut verdict = json(&output);
+    // The list of all keys is long.
+    verdict["faults"][1]["allowed"].take();
+    let expected = json!({
+        "ok": false,
+        "faults": [
+            {
+                "file": file,
+                "line": 4,
+                "key": "port.wan0.mtu",
+                "value": "1",
+                "allowed": "68 to 65521",
+            },
+            { "file": file, "line": 5, "key": "port.wan0.sak", "value": "(hidden)", "allowed": null },
+        ],
+        "warnings": [],
+    });
+    assert_eq!(verdict, expected);
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.status.code(), Some(CANNOT_RUN));
+}
+
+#[test]
+fn the_json_form_of_a_good_file_has_the_warnings() {
+    let (output, file) = check(FULL, &["--json"]);
+    let verdict = json(&output);
+    assert_eq!((&verdict["ok"], &verdict["faults"]), (&json!(true), &json!([])));
+    let expected = json!({
+        "file": file,
+        "line": 17,
+        "key": "port.wan0.static_keys.first_use",
+        "advice": "remove it after the first start: it hides the loss of PN marks",
+    });
+    assert_eq!(verdict["warnings"][0], expected);
+    assert_eq!(verdict["warnings"].as_array().map(Vec::len), Some(3));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_key_may_come_from_the_environment() {
+    let keys = "cipher_suite = \"gcm-aes-128\"\n[port.static_keys]\nsak_env = \"MACSEC_TEST_SAK\"\n\
+                peer = [{ sci = \"0200000000020001\" }]\n";
+    let (_directory, file) = place(&format!("{CLOSED}{keys}"));
+    let check = |value: &str| {
+        Command::new(env!("CARGO_BIN_EXE_macsec"))
+            .arg("check")
+            .arg(&file)
+            .env("MACSEC_TEST_SAK", value)
+            .output()
+            .expect("the binary has been built")
+    };
+    let output = check(&format!(" {SAK}\n"));
+    assert!(stdout(&output).contains("0e01b164c708aa176a9fd5906cb4e021"));
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+
+    let output = check(&SAK[2..]);
+    let expected = "port.wan0.static_keys.sak_env = \"MACSEC_TEST_SAK\": 32 hexadecimal digits for \
+                    gcm-aes-128: there are 30\n";
+    assert!(stderr(&output).ends_with(expected), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(CANNOT_RUN));
+}
+
+#[test]
+fn shows_no_key_whatever_is_wrong() {
+    for text in [
+        FULL.to_owned(),
+        FULL.replace("ssci = 3", "ssci = 0"),
+        FULL.replace("gcm-aes-xpn-128", "gcm-aes-256"),
+        FULL.replace("sak =", "key ="),
+        FULL.replace("ssci = 3", "ssci = \"x"),
+    ] {
+        for more in [&[][..], &["--json"]] {
+            let (output, _) = check(&text, more);
+            let all = stdout(&output) + &stderr(&output);
+            for secret in [&SAK[..16], "ffeeddccbbaa", "e6a1b2c3d4e5"] {
+                assert!(!all.contains(secret), "{all}");
+            }
+        }
+    }
+}
