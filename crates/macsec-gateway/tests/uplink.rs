@@ -37,7 +37,7 @@ fn nothing_plain_is_answered_or_delivered() {
         Bench::run(move |bench| {
             bench.set_up();
             let udp = UdpSocket::bind((HOST, 5000)).unwrap();
-            udp.set_nonblocking(true).unwrap();
+            udp.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut buffer = [0; 100];
 
             // The wire's end sees what this test would see if nothing were done: the host answers.
@@ -51,6 +51,7 @@ fn nothing_plain_is_answered_or_delivered() {
             }
             bench.exchange(&mut wire_rx, &mut wire_tx, &[&frames::udp()], 200);
             assert!(udp.recv(&mut buffer).is_ok(), "the host gets it");
+            udp.set_nonblocking(true).unwrap();
             while udp.recv(&mut buffer).is_ok() {}
 
             let uplink = bench.take(isolation, &plain()).unwrap();
@@ -189,6 +190,11 @@ fn everything_is_put_back() {
                 assert_eq!(quiet, (vec![], Some(true)));
                 let is_here = Netlink::open().unwrap().link("up0").is_ok();
                 assert_eq!(is_here, isolation == Isolation::Filter);
+                // Whatever else comes to its namespace is silent too; the host's is as it was.
+                let default = || fs::read_to_string("/proc/sys/net/ipv6/conf/default/disable_ipv6");
+                let private = isolation == Isolation::Namespace;
+                assert_eq!(uplink.run(default).unwrap() == "1\n", private);
+                assert_eq!(default().unwrap(), "0\n");
 
                 uplink.release().unwrap();
                 assert_eq!(snapshot("up0"), before, "{isolation:?}, state {state}");
@@ -227,6 +233,23 @@ fn after_a_kill_the_original_is_put_back() {
 }
 
 #[test]
+fn half_way_home_is_found_too() {
+    // Killed while it was given back, or brought home by the kernel when its namespace ended.
+    for second in BOTH {
+        Bench::run(move |bench| {
+            bench.set_up();
+            let before = snapshot("up0");
+            let uplink = bench.take(Isolation::Namespace, &Settings { mtu: Some(9000) }).unwrap();
+            bench.move_home(&uplink);
+            std::mem::forget(uplink);
+            assert_ne!(snapshot("up0"), before);
+            bench.take(second, &plain()).unwrap().release().unwrap();
+            assert_eq!(snapshot("up0"), before, "{second:?}");
+        });
+    }
+}
+
+#[test]
 fn a_record_of_another_interface_or_of_another_time_does_not_count() {
     for isolation in BOTH {
         Bench::run(move |bench| {
@@ -244,7 +267,7 @@ fn a_record_of_another_interface_or_of_another_time_does_not_count() {
             std::mem::forget(bench.take(isolation, &plain()).unwrap());
             let record = fs::read_to_string(bench.record()).unwrap();
             let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
-            record["boot"] = "another".into();
+            record["world"] = "another".into();
             record["mtu"] = 9999.into();
             fs::write(bench.record(), record.to_string()).unwrap();
             bench.take(isolation, &plain()).unwrap().release().unwrap();

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{LEFT_MAC, Pair, RIGHT_MAC, collect, drain, frame, send_all, skip};
+use common::{LEFT_MAC, PATIENCE, Pair, RIGHT_MAC, collect, drain, frame, send_all, skip};
 use macsec_io::netlink::{Netlink, NetlinkError};
 use macsec_io::netns::Namespace;
 use macsec_io::packet::{PacketRxRing, PacketTxRing, RxConfig, TxConfig};
@@ -82,6 +82,9 @@ fn the_host_neither_hears_nor_is_heard() {
     }
 
     on_right(&pair, |netlink| netlink.remove_barrier("right", false)).unwrap();
+    for socket in [&left, &right] {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
     left.send_to(b"again", "10.1.1.2:5000").unwrap();
     assert_eq!(right.recv_from(&mut buffer).unwrap().0, 5);
     right.send_to(b"again", "10.1.1.1:5000").unwrap();

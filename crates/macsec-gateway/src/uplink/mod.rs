@@ -101,10 +101,8 @@ impl Uplink {
         }
 
         let record = Record::new(record_dir, name);
-        // Only of this very interface, and only if it has been changed since, does the record say what
-        // the interface itself no longer shows.
-        let changed = barrier || !link.arp;
-        let counts = |kept: &Original| !from.is_here() || (kept.index == link.index && changed);
+        // There is one only if an earlier run was killed; it may be of an interface that is gone.
+        let counts = |kept: &Original| !from.is_here() || kept.is_of(&link);
         let original = match record.read()?.filter(counts) {
             Some(original) => original,
             None => Original::of(&link, &from)?,
@@ -162,7 +160,7 @@ impl Uplink {
         };
         let result = match self.isolation {
             Isolation::Namespace => self.leave_namespace(),
-            Isolation::Filter if link.index == self.original.index => self.lift_filter(),
+            Isolation::Filter if self.original.is_of(&link) => self.lift_filter(),
             // Another one by now, which has never been ours.
             Isolation::Filter => Ok(()),
         };

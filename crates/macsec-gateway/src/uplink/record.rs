@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -18,10 +19,12 @@ use super::{UplinkError, place::Place};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Original {
-    /// Names the run of the kernel: after a reboot nothing is left to be put back.
-    boot: String,
+    /// Names the run of the kernel, and the host's namespace: in another one nothing is left to be put
+    /// back.
+    world: String,
     /// The interface's index in the host's namespace.
     pub(super) index: u32,
+    mac: Option<[u8; 6]>,
     pub(super) up: bool,
     pub(super) arp: bool,
     pub(super) mtu: u32,
@@ -38,8 +41,9 @@ impl Original {
         let name = &link.name;
         let qdiscs = place.netlink(name, Netlink::qdiscs)?;
         Ok(Self {
-            boot: boot(),
+            world: world(),
             index: link.index,
+            mac: link.mac,
             up: link.up,
             arp: link.arp,
             mtu: link.mtu,
@@ -47,6 +51,11 @@ impl Original {
             features: place.offloads(name, Features::of)?.words().to_vec(),
             clsact: qdiscs.iter().any(|qdisc| qdisc.kind == "clsact"),
         })
+    }
+
+    /// Whether this is of `link`, found in the host's namespace: not of another of the same name.
+    pub(super) fn is_of(&self, link: &Link) -> bool {
+        (self.index, self.mac) == (link.index, link.mac)
     }
 
     pub(super) fn features(&self) -> Features {
@@ -65,13 +74,13 @@ impl Record {
         Self { path: directory.join(format!("{name}.uplink.json")) }
     }
 
-    /// What an earlier run found, since the machine was started. `None`: it has left nothing.
+    /// What an earlier run found, in this run of the kernel, and has not put back.
     pub(super) fn read(&self) -> Result<Option<Original>, UplinkError> {
         match fs::read(&self.path) {
             Ok(octets) => {
                 let original: Original =
                     serde_json::from_slice(&octets).map_err(|e| self.failed(e.into()))?;
-                Ok((original.boot == boot()).then_some(original))
+                Ok((original.world == world()).then_some(original))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed(error)),
@@ -100,8 +109,9 @@ impl Record {
     }
 }
 
-/// A name for the kernel's present run; empty where it has none.
-fn boot() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+/// A name for the kernel's present run and for the network namespace of this thread, the host's.
+fn world() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino());
+    format!("{} {namespace}", boot.trim())
 }

@@ -110,6 +110,12 @@ impl Bench {
         netlink.add_neighbour("up0", FAR_HOST.into(), FAR_MAC).unwrap();
     }
 
+    /// Moves it home and does no more.
+    pub fn move_home(&self, uplink: &Uplink) {
+        let home = Arc::clone(&self.home);
+        uplink.run(move || Netlink::open()?.move_to_namespace("up0", home.as_fd())).unwrap();
+    }
+
     pub fn take(&self, isolation: Isolation, settings: &Settings) -> Result<Uplink, UplinkError> {
         self.take_named("up0", isolation, settings)
     }

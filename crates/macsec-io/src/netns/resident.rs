@@ -1,6 +1,7 @@
 //! A thread that lives in a namespace.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -50,7 +51,7 @@ impl Resident {
         match entry.recv() {
             Ok(Ok(())) => Ok(Self { namespace, actions: Some(actions), thread: Some(thread) }),
             Ok(Err(error)) => Err(refused("setns", error)),
-            Err(_) => Err(NamespaceError::Io("setns", std::io::ErrorKind::Other.into())),
+            Err(_) => Err(NamespaceError::Io("setns", io::ErrorKind::Other.into())),
         }
     }
 
@@ -64,12 +65,14 @@ impl Resident {
             // Whatever a panic has left half done is the caller's, who learns of it.
             let _ = done.send(catch_unwind(AssertUnwindSafe(action)));
         });
-        let sent = self.actions.as_ref().is_some_and(|actions| actions.send(action).is_ok());
+        if let Some(actions) = &self.actions {
+            // If it fails, so does the next line.
+            let _ = actions.send(action);
+        }
         match result.recv() {
             Ok(Ok(value)) => value,
             Ok(Err(panic)) => resume_unwind(panic),
-            // The thread ends with this value only, and no action panics outside its own catch.
-            Err(_) => unreachable!("the thread has ended, action taken: {sent}"),
+            Err(_) => unreachable!("the thread ends with this value, and catches every panic"),
         }
     }
 }

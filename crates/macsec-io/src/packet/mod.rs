@@ -7,8 +7,9 @@
 //! takes out of received frames, is put back where it was.
 //!
 //! An AF_PACKET socket is a copy, not a barrier: the host's own stack still receives what arrives
-//! on the interface and may send on it. Keep it out by other means (a namespace of its own,
-//! [`disable_ipv6`](crate::sysctl::disable_ipv6), ARP off, no addresses).
+//! on the interface and may send on it. Keep it out by other means: a namespace of its own, or
+//! [`install_barrier`](crate::netlink::Netlink::install_barrier), and in both
+//! [`disable_ipv6`](crate::sysctl::disable_ipv6), ARP off, no addresses.
 
 mod frame;
 mod mmap;
