@@ -1,0 +1,119 @@
+//! The wire, as QEMU has captured it: what neither end can be wrong about.
+
+use std::{fs, path::Path};
+
+use super::Result;
+
+/// Octets of the header of a capture file, and of each record in it.
+const FILE_HEADER: usize = 24;
+const RECORD_HEADER: usize = 16;
+const ICV: usize = 16;
+
+/// What must hold for the frames of one end.
+pub(super) struct Sender {
+    pub(super) name: &'static str,
+    pub(super) mac: [u8; 6],
+    /// TCI and AN.
+    pub(super) tci: u8,
+    pub(super) first_pn: u64,
+    /// How many frames it has sent.
+    pub(super) frames: usize,
+}
+
+/// Where the capture ends by now.
+pub(super) fn end(capture: &Path) -> Result<usize> {
+    Ok(fs::metadata(capture)?.len() as usize)
+}
+
+/// Checks all that was captured behind `start`, and returns what does not hold.
+pub(super) fn check(capture: &Path, start: usize, senders: &[Sender]) -> Result<Vec<String>> {
+    let octets = fs::read(capture)?;
+    let frames = records(octets.get(start.max(FILE_HEADER)..).unwrap_or_default())?;
+    let mut faults = Vec::new();
+    for sender in senders {
+        let of_sender = frames.iter().filter(|frame| frame.get(6..12) == Some(&sender.mac));
+        let mut count = 0;
+        for frame in of_sender {
+            let pn = (sender.first_pn + count as u64) as u32;
+            if let Err(fault) = check_frame(frame, sender.tci, pn) {
+                faults.push(format!("wire: frame {count} of {}: {fault}", sender.name));
+                break;
+            }
+            count += 1;
+        }
+        if count != sender.frames {
+            faults.push(format!("wire: {count} frames of {}, not {}", sender.name, sender.frames));
+        }
+    }
+    let known = |frame: &&&[u8]| senders.iter().any(|s| frame.get(6..12) == Some(&s.mac));
+    let strangers = frames.len() - frames.iter().filter(known).count();
+    if strangers > 0 {
+        faults.push(format!("wire: {strangers} frames of somebody else"));
+    }
+    Ok(faults)
+}
+
+fn records(mut octets: &[u8]) -> Result<Vec<&[u8]>> {
+    let mut frames = Vec::new();
+    while !octets.is_empty() {
+        let record = octets.split_at_checked(RECORD_HEADER).and_then(|(header, rest)| {
+            let len = header[8..].first_chunk().map(|octets| u32::from_ne_bytes(*octets))?;
+            rest.split_at_checked(len as usize)
+        });
+        let (frame, rest) = record.ok_or("the capture ends within a frame")?;
+        frames.push(frame);
+        octets = rest;
+    }
+    Ok(frames)
+}
+
+/// Checks what a SecTAG says, SL included. The PN is that on the wire.
+fn check_frame(frame: &[u8], tci: u8, pn: u32) -> std::result::Result<(), String> {
+    let Some(([0x88, 0xe5, got_tci, sl, pn_octets @ ..], rest)) =
+        frame.get(12..).and_then(|octets| octets.split_first_chunk::<8>())
+    else {
+        return Err("not MACsec".to_owned());
+    };
+    if *got_tci != tci {
+        return Err(format!("TCI and AN {got_tci:#04x}, not {tci:#04x}"));
+    }
+    let got_pn = u32::from_be_bytes(*pn_octets);
+    if got_pn != pn {
+        return Err(format!("PN {got_pn:#x}, not {pn:#x}"));
+    }
+    let sci = if tci & 0x20 != 0 { 8 } else { 0 };
+    let secure_data = rest.len().checked_sub(sci + ICV).ok_or("too short")?;
+    let short_length = if secure_data < 48 { secure_data } else { 0 };
+    if usize::from(*sl) != short_length {
+        return Err(format!("SL {sl} with {secure_data} octets of data"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(tci: u8, sl: u8, pn: u8, data: usize) -> Vec<u8> {
+        let mut frame = [[2; 6], [4; 6]].concat();
+        frame.extend([0x88, 0xe5, tci, sl, 0, 0, 0, pn]);
+        frame.resize(frame.len() + if tci & 0x20 != 0 { 8 } else { 0 } + data + ICV, 0);
+        frame
+    }
+
+    #[test]
+    fn a_frame_is_what_it_says() {
+        assert_eq!(check_frame(&frame(0x2c, 0, 7, 48), 0x2c, 7), Ok(()));
+        assert_eq!(check_frame(&frame(0x0c, 47, 7, 47), 0x0c, 7), Ok(()));
+        for wrong in [
+            frame(0x0c, 0, 7, 48),
+            frame(0x2c, 0, 8, 48),
+            frame(0x2c, 48, 7, 48),
+            frame(0x2c, 0, 7, 47),
+            [2; 60].to_vec(),
+            vec![],
+        ] {
+            assert!(check_frame(&wrong, 0x2c, 7).is_err(), "{wrong:02x?}");
+        }
+    }
+}

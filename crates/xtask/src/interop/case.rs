@@ -1,0 +1,151 @@
+//! The cases: `crates/macsec-gateway/tests/interop/cases.toml`.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use macsec::{CipherSuite, ValidateFrames};
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::Result;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    case: Vec<Case>,
+}
+
+/// One case. The table says what its fields mean.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) short: bool,
+    #[serde(deserialize_with = "suite")]
+    pub(super) suite: CipherSuite,
+    #[serde(default = "yes")]
+    pub(super) confidentiality: bool,
+    #[serde(default)]
+    pub(super) form: Form,
+    pub(super) tci: u8,
+    #[serde(default = "ethernet_mtu")]
+    pub(super) mtu: u32,
+    #[serde(default)]
+    pub(super) vlan: bool,
+    #[serde(default)]
+    pub(super) lengths: Lengths,
+    #[serde(default = "first_pn")]
+    pub(super) our_pn: u64,
+    #[serde(default = "first_pn")]
+    pub(super) kernel_pn: u64,
+    #[serde(default)]
+    pub(super) wrong_key: bool,
+    #[serde(default)]
+    validate: Validate,
+    #[serde(default)]
+    pub(super) second_peer: bool,
+    #[serde(default)]
+    pub(super) expect: Expect,
+}
+
+/// How a SecTAG names its SC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Form {
+    /// By the SCI itself.
+    #[default]
+    Explicit,
+    /// By ES: the source address, port 0001.
+    EndStation,
+    /// By SCB.
+    SingleCopyBroadcast,
+    /// Not at all: there is but one.
+    Implicit,
+}
+
+/// Which frame lengths are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Lengths {
+    All,
+    #[default]
+    Some,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Validate {
+    #[default]
+    Strict,
+    Check,
+}
+
+/// What is to become of the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Expect {
+    #[default]
+    Delivered,
+    NotValid,
+    Invalid,
+    Exhausted,
+}
+
+fn suite<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<CipherSuite, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ethernet_mtu() -> u32 {
+    1500
+}
+
+fn first_pn() -> u64 {
+    1
+}
+
+impl Case {
+    /// All cases of the table.
+    pub(super) fn all(table: &Path) -> Result<Vec<Self>> {
+        let text = fs::read_to_string(table).map_err(|e| format!("{}: {e}", table.display()))?;
+        let Table { case: cases } = toml::from_str(&text)?;
+        let mut names = BTreeSet::new();
+        for case in &cases {
+            if !names.insert(&case.name) {
+                return Err(format!("two cases are called {}", case.name).into());
+            }
+        }
+        Ok(cases)
+    }
+
+    /// What both ends do with frames that are not valid.
+    pub(super) fn validate(&self) -> ValidateFrames {
+        match self.validate {
+            Validate::Strict => ValidateFrames::Strict,
+            Validate::Check => ValidateFrames::Check,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sound() {
+        let cases = Case::all(&crate::interop::source_directory().join("cases.toml")).unwrap();
+        assert!(cases.iter().any(|case| case.short), "CI has something to run");
+        for suite in CipherSuite::ALL {
+            for confidentiality in [true, false] {
+                let of = |case: &&Case| {
+                    case.suite == suite
+                        && case.confidentiality == confidentiality
+                        && case.form == Form::Explicit
+                };
+                assert!(cases.iter().any(|case| of(&case)), "{} {confidentiality}", suite.name());
+            }
+        }
+    }
+}

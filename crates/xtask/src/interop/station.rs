@@ -1,0 +1,57 @@
+//! An interface on which the test itself sends and receives: our TAP on the host, `macsec0` in the guest.
+
+use std::time::{Duration, Instant};
+
+use macsec_io::packet::{PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig};
+
+use super::{Result, frames::Frames};
+
+/// More than is ever sent without waiting for it to arrive.
+const SLOTS: usize = 256;
+/// How long a frame may take: a second is usual on no machine, however busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Both rings of an interface.
+pub(super) struct Station {
+    rx: PacketRxRing,
+    tx: PacketTxRing,
+}
+
+impl Station {
+    /// Opens the rings of an interface in the network namespace of the calling thread.
+    pub(super) fn open(interface: &str) -> Result<Self> {
+        let rx = RxConfig { mode: RxMode::Slots { frames: SLOTS }, ..RxConfig::default() };
+        let rx = PacketRxRing::open(interface, &rx)?;
+        Ok(Self { rx, tx: PacketTxRing::open(interface, &TxConfig::default())? })
+    }
+
+    /// Sends all of `frames`.
+    pub(super) fn send(&mut self, frames: &Frames) -> Result<()> {
+        for frame in frames.octets() {
+            self.tx.push(&frame).map_err(|error| format!("{error:?}"))?;
+        }
+        let until = Instant::now() + PATIENCE;
+        while self.tx.pending() > 0 {
+            self.tx.flush()?;
+            if Instant::now() > until {
+                return Err("the interface does not take the frames".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives until as many frames have come as are expected, and says in what they differ. What
+    /// comes unasked differs too.
+    pub(super) fn receive(&mut self, expected: &Frames) -> Result<Option<String>> {
+        let until = Instant::now() + PATIENCE;
+        let mut received = Vec::new();
+        loop {
+            self.rx.receive(SLOTS, |frame| received.push(frame.to_vec()));
+            let left = until.saturating_duration_since(Instant::now());
+            if received.len() >= expected.payloads.len() || left.is_zero() {
+                return Ok(expected.difference(&received));
+            }
+            self.rx.wait(Some(left))?;
+        }
+    }
+}

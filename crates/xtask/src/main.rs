@@ -1,0 +1,43 @@
+//! Tasks of this repository that are more than a command: `cargo xtask TASK`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod interop;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Frames between our gateway and the macsec driver of Debian's kernel, which runs under QEMU
+    ///
+    /// Needs root, and what `.ci/interop-kernel --prepare` installs and fetches.
+    Interop(interop::Options),
+    /// What runs in the guest
+    #[command(hide = true)]
+    GuestAgent {
+        /// Where requests come from and answers go to
+        port: std::path::PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Interop(options) => interop::run(&options),
+        Task::GuestAgent { port } => interop::guest_agent(&port).map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
