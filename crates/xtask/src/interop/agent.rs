@@ -12,7 +12,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Result, frames::Frames, station::Station};
+use super::{
+    Result,
+    frames::Frames,
+    station::{self, Station},
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
@@ -22,6 +26,8 @@ pub(super) enum Request {
     Open(String),
     /// Send these.
     Send(Frames),
+    /// Put these octets on the wire of this interface.
+    Inject(String, Vec<String>),
     /// Receive these, and answer in what they differ.
     Receive(Frames),
 }
@@ -67,6 +73,11 @@ fn serve(request: Request, station: &mut Option<Station>) -> Result<String> {
         }
         Request::Send(frames) => {
             station.as_mut().ok_or(is_open)?.send(&frames)?;
+            Ok(String::new())
+        }
+        Request::Inject(interface, frames) => {
+            let frames: std::result::Result<Vec<_>, _> = frames.iter().map(hex::decode).collect();
+            station::inject(&interface, frames?.into_iter())?;
             Ok(String::new())
         }
         Request::Receive(frames) => {

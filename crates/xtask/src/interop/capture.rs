@@ -13,8 +13,7 @@ const ICV: usize = 16;
 pub(super) struct Sender {
     pub(super) name: &'static str,
     pub(super) mac: [u8; 6],
-    /// TCI and AN.
-    pub(super) tci: u8,
+    pub(super) tci_an: u8,
     pub(super) first_pn: u64,
     /// How many frames it has sent.
     pub(super) frames: usize,
@@ -35,7 +34,7 @@ pub(super) fn check(capture: &Path, start: usize, senders: &[Sender]) -> Result<
         let mut count = 0;
         for frame in of_sender {
             let pn = (sender.first_pn + count as u64) as u32;
-            if let Err(fault) = check_frame(frame, sender.tci, pn) {
+            if let Err(fault) = check_frame(frame, sender.tci_an, pn) {
                 faults.push(format!("wire: frame {count} of {}: {fault}", sender.name));
                 break;
             }
@@ -53,6 +52,19 @@ pub(super) fn check(capture: &Path, start: usize, senders: &[Sender]) -> Result<
     Ok(faults)
 }
 
+/// The first frames of a sender behind `start`, at most `count`.
+pub(super) fn frames_of(
+    mac: [u8; 6],
+    capture: &Path,
+    start: usize,
+    count: usize,
+) -> Result<Vec<Vec<u8>>> {
+    let octets = fs::read(capture)?;
+    let frames = records(octets.get(start.max(FILE_HEADER)..).unwrap_or_default())?;
+    let of_sender = frames.into_iter().filter(|frame| frame.get(6..12) == Some(&mac));
+    Ok(of_sender.take(count).map(<[u8]>::to_vec).collect())
+}
+
 fn records(mut octets: &[u8]) -> Result<Vec<&[u8]>> {
     let mut frames = Vec::new();
     while !octets.is_empty() {
@@ -68,20 +80,20 @@ fn records(mut octets: &[u8]) -> Result<Vec<&[u8]>> {
 }
 
 /// Checks what a SecTAG says, SL included. The PN is that on the wire.
-fn check_frame(frame: &[u8], tci: u8, pn: u32) -> std::result::Result<(), String> {
-    let Some(([0x88, 0xe5, got_tci, sl, pn_octets @ ..], rest)) =
+fn check_frame(frame: &[u8], tci_an: u8, pn: u32) -> std::result::Result<(), String> {
+    let Some(([0x88, 0xe5, got_tci_an, sl, pn_octets @ ..], rest)) =
         frame.get(12..).and_then(|octets| octets.split_first_chunk::<8>())
     else {
         return Err("not MACsec".to_owned());
     };
-    if *got_tci != tci {
-        return Err(format!("TCI and AN {got_tci:#04x}, not {tci:#04x}"));
+    if *got_tci_an != tci_an {
+        return Err(format!("TCI and AN {got_tci_an:#04x}, not {tci_an:#04x}"));
     }
     let got_pn = u32::from_be_bytes(*pn_octets);
     if got_pn != pn {
         return Err(format!("PN {got_pn:#x}, not {pn:#x}"));
     }
-    let sci = if tci & 0x20 != 0 { 8 } else { 0 };
+    let sci = if tci_an & 0x20 != 0 { 8 } else { 0 };
     let secure_data = rest.len().checked_sub(sci + ICV).ok_or("too short")?;
     let short_length = if secure_data < 48 { secure_data } else { 0 };
     if usize::from(*sl) != short_length {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use macsec::{CipherSuite, ValidateFrames};
+use macsec::{An, CipherSuite, ValidateFrames};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use super::Result;
@@ -26,7 +26,7 @@ pub(super) struct Case {
     pub(super) confidentiality: bool,
     #[serde(default)]
     pub(super) form: Form,
-    pub(super) tci: u8,
+    pub(super) tci_an: u8,
     #[serde(default = "ethernet_mtu")]
     pub(super) mtu: u32,
     #[serde(default)]
@@ -43,6 +43,8 @@ pub(super) struct Case {
     validate: Validate,
     #[serde(default)]
     pub(super) second_peer: bool,
+    #[serde(default)]
+    pub(super) attacks: Vec<Attack>,
     #[serde(default)]
     pub(super) expect: Expect,
 }
@@ -90,6 +92,16 @@ pub(super) enum Expect {
     Exhausted,
 }
 
+/// What an attacker on the wire sends, to both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Attack {
+    /// Frames of the other end, once more.
+    Replayed,
+    /// Frames without a SecTAG.
+    Plain,
+}
+
 fn suite<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<CipherSuite, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
@@ -118,6 +130,11 @@ impl Case {
             }
         }
         Ok(cases)
+    }
+
+    /// The AN of the SAs.
+    pub(super) fn an(&self) -> An {
+        An::from_low_bits(self.tci_an)
     }
 
     /// What both ends do with frames that are not valid.

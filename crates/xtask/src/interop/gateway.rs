@@ -9,7 +9,7 @@ use std::{
 };
 
 use macsec::{
-    An, COUNTERS, Confidentiality, ConfidentialityOffset, Config, Counters, DataKey, FrameBuf,
+    COUNTERS, Confidentiality, ConfidentialityOffset, Config, Counters, DataKey, FrameBuf,
     HEADROOM, KeySlot, Ki, MacAddress, Portable, ReceiveSa, ReceiveScSlot, Sak, Salt, Sci, SecY,
     Ssci, TAILROOM, TransmitSa,
 };
@@ -93,7 +93,7 @@ fn secy(case: &Case, keys: &Keys) -> Result<InterfaceSecY> {
     let slots = ([const { KeySlot::EMPTY }; 1], [const { ReceiveScSlot::EMPTY }; 1]);
     let mut secy = SecY::new(Portable, sci(), controls, slots.0, slots.1)?;
 
-    let (ki, an) = (Ki(keys.ki), An::default());
+    let (ki, an) = (Ki(keys.ki), case.an());
     let xpn = case.suite.is_xpn();
     let salt = xpn.then_some(Salt(keys.salt));
     secy.install_key(&DataKey::new(ki, case.suite, Sak::new(&keys.sak)?, salt)?)?;

@@ -109,6 +109,12 @@ impl Guest {
         self.ask(&Request::Send(frames.clone())).map(drop)
     }
 
+    /// Puts `frames` on the wire, past the SecY.
+    pub(super) fn inject(&mut self, frames: &[Vec<u8>]) -> Result<()> {
+        let frames = frames.iter().map(hex::encode).collect();
+        self.ask(&Request::Inject("eth0".to_owned(), frames)).map(drop)
+    }
+
     /// Receives `frames`, and says in what they differ.
     pub(super) fn receive(&mut self, frames: &Frames) -> Result<Option<String>> {
         let difference = self.ask(&Request::Receive(frames.clone()))?;

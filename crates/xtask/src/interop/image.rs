@@ -96,8 +96,19 @@ fn initramfs_of(modules: &Path, source: &Path, directory: &Path) -> Result<Vec<u
     archive.copy("/bin/busybox", Path::new("/bin/busybox"))?;
     let mut list = String::new();
     for module in load_order(&fs::read_to_string(modules.join("modules.dep"))?)? {
-        archive.copy(&format!("/modules.d/{module}"), &modules.join(&module))?;
-        list += &format!("/modules.d/{module}\n");
+        let path = modules.join(&module);
+        // Newer kernels have theirs packed, which takes more than busybox to load.
+        match module.strip_suffix(".xz") {
+            Some(name) => {
+                let content = run(Command::new("xz").arg("-dc").arg(&path))?;
+                archive.file(&format!("/modules.d/{name}"), &content);
+                list += &format!("/modules.d/{name}\n");
+            }
+            None => {
+                archive.copy(&format!("/modules.d/{module}"), &path)?;
+                list += &format!("/modules.d/{module}\n");
+            }
+        }
     }
     archive.file("/modules", list.as_bytes());
 
@@ -120,7 +131,7 @@ fn load_order(dependencies: &str) -> Result<Vec<String>> {
         let file = format!("/{module}.ko");
         let line = dependencies.lines().find_map(|line| {
             let (path, needs) = line.split_once(':')?;
-            path.ends_with(&file).then_some((path, needs))
+            path.trim_end_matches(".xz").ends_with(&file).then_some((path, needs))
         });
         let (path, needs) = line.ok_or_else(|| format!("the kernel has no module {module}"))?;
         // depmod writes what must be loaded first last.
@@ -135,20 +146,21 @@ fn load_order(dependencies: &str) -> Result<Vec<String>> {
 
 /// The shared libraries of some programs, by `ldd`.
 fn libraries(programs: &[&Path]) -> Result<BTreeSet<String>> {
-    let text = run(Command::new("ldd").args(programs))?;
+    let text = String::from_utf8(run(Command::new("ldd").args(programs))?)?;
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
     // The headings are the programs themselves.
     Ok(paths.filter(|path| !path.ends_with(':')).map(str::to_owned).collect())
 }
 
-fn run(command: &mut Command) -> Result<String> {
+/// Runs a program, and returns what it writes.
+fn run(command: &mut Command) -> Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("{name}: {error}: {PREPARE}"))?;
     if !output.status.success() {
         return Err(format!("{name}: {}", output.status).into());
     }
-    Ok(String::from_utf8(output.stdout)?)
+    Ok(output.stdout)
 }
 
 #[cfg(test)]

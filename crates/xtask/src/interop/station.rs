@@ -11,6 +11,25 @@ const SLOTS: usize = 256;
 /// How long a frame may take: a second is usual on no machine, however busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Puts `frames` on the wire of an interface, whatever they are.
+pub(super) fn inject(interface: &str, frames: impl Iterator<Item = Vec<u8>>) -> Result<()> {
+    send(&mut PacketTxRing::open(interface, &TxConfig::default())?, frames)
+}
+
+fn send(ring: &mut PacketTxRing, frames: impl Iterator<Item = Vec<u8>>) -> Result<()> {
+    for frame in frames {
+        ring.push(&frame).map_err(|error| format!("{error:?}"))?;
+    }
+    let until = Instant::now() + PATIENCE;
+    while ring.pending() > 0 {
+        ring.flush()?;
+        if Instant::now() > until {
+            return Err("the interface does not take the frames".into());
+        }
+    }
+    Ok(())
+}
+
 /// Both rings of an interface.
 pub(super) struct Station {
     rx: PacketRxRing,
@@ -27,17 +46,7 @@ impl Station {
 
     /// Sends all of `frames`.
     pub(super) fn send(&mut self, frames: &Frames) -> Result<()> {
-        for frame in frames.octets() {
-            self.tx.push(&frame).map_err(|error| format!("{error:?}"))?;
-        }
-        let until = Instant::now() + PATIENCE;
-        while self.tx.pending() > 0 {
-            self.tx.flush()?;
-            if Instant::now() > until {
-                return Err("the interface does not take the frames".into());
-            }
-        }
-        Ok(())
+        send(&mut self.tx, frames.octets())
     }
 
     /// Receives until as many frames have come as are expected, and says in what they differ. What

@@ -1,7 +1,7 @@
 //! A case is tried: both ends set up, frames both ways, and then everything looked at.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -12,13 +12,13 @@ use macsec_io::{netlink::Netlink, netns::Namespace, offload, sysctl, tap::Tap};
 use super::{
     Counts, Result,
     capture::{self, Sender},
-    case::{Case, Expect, Lengths},
+    case::{Attack, Case, Expect, Lengths},
     frames::{Frames, VLAN_TAG},
     gateway::{self, Gateway},
     guest::{self, Guest},
     kernel,
     keys::Keys,
-    station::{PATIENCE, Station},
+    station::{self, PATIENCE, Station},
 };
 
 /// The interface of the edge that is plugged into the guest.
@@ -27,6 +27,9 @@ const TAP: &str = "tap0";
 
 /// Frames that are under way at once: fewer than any queue on the way holds.
 const BURST: usize = 64;
+
+/// Frames of an attack.
+const ATTACKS: usize = 16;
 
 /// What all cases share.
 pub(super) struct Bed {
@@ -42,6 +45,8 @@ trait End {
     fn send(&mut self, frames: &Frames) -> Result<()>;
     fn receive(&mut self, frames: &Frames) -> Result<Option<String>>;
     fn counters(&mut self) -> Result<Counts>;
+    /// Puts `frames` on the wire on its own side of it.
+    fn inject(&mut self, frames: &[Vec<u8>]) -> Result<()>;
 }
 
 struct Ours {
@@ -65,6 +70,10 @@ impl End for Ours {
     fn counters(&mut self) -> Result<Counts> {
         self.gateway.counters()
     }
+
+    fn inject(&mut self, frames: &[Vec<u8>]) -> Result<()> {
+        station::inject(WIRE, frames.iter().cloned())
+    }
 }
 
 struct Kernel<'a>(&'a mut Guest);
@@ -84,6 +93,10 @@ impl End for Kernel<'_> {
 
     fn counters(&mut self) -> Result<Counts> {
         kernel::counters(self.0)
+    }
+
+    fn inject(&mut self, frames: &[Vec<u8>]) -> Result<()> {
+        self.0.inject(frames)
     }
 }
 
@@ -113,12 +126,23 @@ impl Bed {
                 break;
             }
         }
-        let expected = add(to_kernel.sent(), to_us.received());
-        faults.extend(settle(&mut ours, &expected)?);
-        let expected = add(to_us.sent(), to_kernel.received());
-        faults.extend(settle(&mut kernel, &expected)?);
+        let mut counted_by_us = add(to_kernel.sent(), to_us.received());
+        faults.extend(settle(&mut ours, &counted_by_us)?);
+        let mut counted_by_kernel = add(to_us.sent(), to_kernel.received());
+        faults.extend(settle(&mut kernel, &counted_by_kernel)?);
         let senders = [to_kernel.sender("ours"), to_us.sender("the kernel")];
         faults.extend(capture::check(&self.capture, start, &senders)?);
+        for attack in &case.attacks {
+            let frames = |way: &Way| way.attack(*attack, &self.capture, start);
+            counted_by_kernel = add(counted_by_kernel, attacked(*attack));
+            ours.inject(&frames(&to_kernel)?)?;
+            faults.extend(settle(&mut kernel, &counted_by_kernel)?);
+            faults.extend(to_kernel.nothing_came(&mut kernel)?);
+            counted_by_us = add(counted_by_us, attacked(*attack));
+            kernel.inject(&frames(&to_us)?)?;
+            faults.extend(settle(&mut ours, &counted_by_us)?);
+            faults.extend(to_us.nothing_came(&mut ours)?);
+        }
         Ok(faults)
     }
 }
@@ -175,9 +199,8 @@ impl<'a> Way<'a> {
         from: &mut dyn End,
         to: &mut dyn End,
     ) -> Result<Option<String>> {
-        let Self { source, destination, .. } = *self;
-        let (vlan, first) = (self.case.vlan, self.offered);
-        let frames = Frames { source, destination, vlan, first, payloads: payloads.to_vec() };
+        let frames = self.frames(payloads);
+        let first = self.offered;
         let left = (self.case.suite.max_pn() - self.first_pn).saturating_add(1) - self.frames;
         let sendable = frames.truncated(usize::try_from(left).unwrap_or(usize::MAX));
         self.offered += payloads.len() as u32;
@@ -228,11 +251,39 @@ impl<'a> Way<'a> {
         [(packets, self.frames), (octets, counted)].into()
     }
 
+    /// What an attacker sends this way, who has seen what was sent behind `start` of the capture.
+    fn attack(&self, attack: Attack, capture: &Path, start: usize) -> Result<Vec<Vec<u8>>> {
+        match attack {
+            Attack::Replayed => capture::frames_of(self.source, capture, start, ATTACKS),
+            Attack::Plain => Ok(self.frames(&[100; ATTACKS]).octets().collect()),
+        }
+    }
+
+    fn nothing_came(&self, to: &mut dyn End) -> Result<Option<String>> {
+        let difference = to.receive(&self.frames(&[]))?;
+        Ok(difference.map(|difference| format!("attack on {}: {difference}", to.name())))
+    }
+
+    fn frames(&self, payloads: &[usize]) -> Frames {
+        let Self { source, destination, offered, .. } = *self;
+        let (vlan, payloads) = (self.case.vlan, payloads.to_vec());
+        Frames { source, destination, vlan, first: offered, payloads }
+    }
+
     /// What the wire must have seen.
     fn sender(&self, name: &'static str) -> Sender {
-        let (tci, first_pn) = (self.case.tci, self.first_pn);
-        Sender { name, mac: self.source, tci, first_pn, frames: self.frames as usize }
+        let (tci_an, first_pn) = (self.case.tci_an, self.first_pn);
+        Sender { name, mac: self.source, tci_an, first_pn, frames: self.frames as usize }
     }
+}
+
+/// What the victim of an attack must have counted.
+fn attacked(attack: Attack) -> Counts {
+    let counter = match attack {
+        Attack::Replayed => "InPktsLate",
+        Attack::Plain => "InPktsNoTag",
+    };
+    [(counter, ATTACKS as u64)].into()
 }
 
 fn add(mut counts: Counts, others: Counts) -> Counts {
