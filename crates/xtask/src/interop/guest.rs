@@ -121,8 +121,16 @@ impl Guest {
         Ok(Some(difference).filter(|difference| !difference.is_empty()))
     }
 
+    /// Begins a part of the log, if the guest still runs.
+    pub(super) fn begin(&mut self, title: &str) -> Result<()> {
+        match self.qemu.try_wait()? {
+            Some(_) => Err(self.gone("it has ended").into()),
+            None => self.note(&format!("# {title}")),
+        }
+    }
+
     /// Writes a line into the log.
-    pub(super) fn note(&mut self, line: &str) -> Result<()> {
+    fn note(&mut self, line: &str) -> Result<()> {
         Ok(writeln!(self.log, "{line}")?)
     }
 

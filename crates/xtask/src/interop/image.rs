@@ -95,7 +95,8 @@ fn initramfs_of(modules: &Path, source: &Path, directory: &Path) -> Result<Vec<u
     archive.copy("/init", &source.join("init"))?;
     archive.copy("/bin/busybox", Path::new("/bin/busybox"))?;
     let mut list = String::new();
-    for module in load_order(&fs::read_to_string(modules.join("modules.dep"))?)? {
+    let text = |name| fs::read_to_string(modules.join(name));
+    for module in load_order(&text("modules.dep")?, &text("modules.builtin")?)? {
         let path = modules.join(&module);
         // Newer kernels have theirs packed, which takes more than busybox to load.
         match module.strip_suffix(".xz") {
@@ -124,11 +125,15 @@ fn initramfs_of(modules: &Path, source: &Path, directory: &Path) -> Result<Vec<u
     Ok(archive.finish())
 }
 
-/// The modules to load, each behind those that it needs, from the text of `modules.dep`.
-fn load_order(dependencies: &str) -> Result<Vec<String>> {
+/// The modules to load, each behind those that it needs, from the texts of `modules.dep` and
+/// `modules.builtin`.
+fn load_order(dependencies: &str, built_in: &str) -> Result<Vec<String>> {
     let mut order: Vec<String> = Vec::new();
     for module in MODULES {
         let file = format!("/{module}.ko");
+        if built_in.lines().any(|path| path.ends_with(&file)) {
+            continue;
+        }
         let line = dependencies.lines().find_map(|line| {
             let (path, needs) = line.split_once(':')?;
             path.trim_end_matches(".xz").ends_with(&file).then_some((path, needs))
@@ -169,15 +174,16 @@ mod tests {
 
     #[test]
     fn modules_come_behind_what_they_need() {
-        let mut text = String::from("kernel/a/macsec.ko: kernel/c.ko kernel/b.ko\nkernel/b.ko:\n");
+        let mut text =
+            String::from("kernel/a/macsec.ko.xz: kernel/c.ko kernel/b.ko\nkernel/b.ko:\n");
         text += "kernel/c.ko: kernel/b.ko\n";
-        for module in &MODULES[..6] {
+        for module in &MODULES[1..6] {
             text += &format!("kernel/{module}.ko: kernel/b.ko\n");
         }
-        let order = load_order(&text).unwrap();
+        let order = load_order(&text, "kernel/virtio_pci.ko\n").unwrap();
         assert_eq!(order[0], "kernel/b.ko");
-        assert_eq!(order[order.len() - 2..], ["kernel/c.ko", "kernel/a/macsec.ko"]);
-        assert_eq!(order.len(), MODULES.len() + 2);
-        assert!(load_order("").is_err());
+        assert_eq!(order[order.len() - 2..], ["kernel/c.ko", "kernel/a/macsec.ko.xz"]);
+        assert_eq!(order.len(), MODULES.len() + 1, "b and c, and all but the one that is built in");
+        assert!(load_order("", "").is_err());
     }
 }

@@ -103,7 +103,7 @@ impl End for Kernel<'_> {
 impl Bed {
     /// Tries a case, and returns what is not as it should be.
     pub(super) fn try_case(&mut self, case: &Case) -> Result<Vec<String>> {
-        self.guest.note(&format!("# {}", case.name))?;
+        self.guest.begin(&case.name)?;
         let keys = Keys::of(case);
         self.netlink.set_mtu(WIRE, case.mtu)?;
         kernel::set_up(&mut self.guest, case, &keys, gateway::sci())?;
