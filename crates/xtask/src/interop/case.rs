@@ -98,6 +98,8 @@ pub(super) enum Expect {
 pub(super) enum Attack {
     /// Frames of the other end, once more.
     Replayed,
+    /// The same, the short ones padded to what an Ethernet frame must have.
+    Padded,
     /// Frames without a SecTAG.
     Plain,
 }

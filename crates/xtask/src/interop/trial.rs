@@ -28,8 +28,10 @@ const TAP: &str = "tap0";
 /// Frames that are under way at once: fewer than any queue on the way holds.
 const BURST: usize = 64;
 
-/// Frames of an attack.
-const ATTACKS: usize = 16;
+/// Frames of an attack: as many as begin a case with less than [`SHORTEST`] octets.
+const ATTACKS: usize = 12;
+/// Octets of the shortest frame that an Ethernet carries, without FCS.
+const SHORTEST: usize = 60;
 
 /// What all cases share.
 pub(super) struct Bed {
@@ -134,11 +136,11 @@ impl Bed {
         faults.extend(capture::check(&self.capture, start, &senders)?);
         for attack in &case.attacks {
             let frames = |way: &Way| way.attack(*attack, &self.capture, start);
-            counted_by_kernel = add(counted_by_kernel, attacked(*attack));
+            counted_by_kernel = add(counted_by_kernel, attacked(*attack, true));
             ours.inject(&frames(&to_kernel)?)?;
             faults.extend(settle(&mut kernel, &counted_by_kernel)?);
             faults.extend(to_kernel.nothing_came(&mut kernel)?);
-            counted_by_us = add(counted_by_us, attacked(*attack));
+            counted_by_us = add(counted_by_us, attacked(*attack, false));
             kernel.inject(&frames(&to_us)?)?;
             faults.extend(settle(&mut ours, &counted_by_us)?);
             faults.extend(to_us.nothing_came(&mut ours)?);
@@ -253,8 +255,14 @@ impl<'a> Way<'a> {
 
     /// What an attacker sends this way, who has seen what was sent behind `start` of the capture.
     fn attack(&self, attack: Attack, capture: &Path, start: usize) -> Result<Vec<Vec<u8>>> {
+        let seen = || capture::frames_of(self.source, capture, start, ATTACKS);
+        let pad = |mut frame: Vec<u8>| {
+            frame.resize(frame.len().max(SHORTEST), 0);
+            frame
+        };
         match attack {
-            Attack::Replayed => capture::frames_of(self.source, capture, start, ATTACKS),
+            Attack::Replayed => seen(),
+            Attack::Padded => Ok(seen()?.into_iter().map(pad).collect()),
             Attack::Plain => Ok(self.frames(&[100; ATTACKS]).octets().collect()),
         }
     }
@@ -277,10 +285,12 @@ impl<'a> Way<'a> {
     }
 }
 
-/// What the victim of an attack must have counted.
-fn attacked(attack: Attack) -> Counts {
+/// What the victim of an attack must have counted. Linux takes a frame for malformed that is longer
+/// than its SL says, padding or not (secy.md, 5).
+fn attacked(attack: Attack, is_linux: bool) -> Counts {
     let counter = match attack {
-        Attack::Replayed => "InPktsLate",
+        Attack::Padded if is_linux => "InPktsBadTag",
+        Attack::Replayed | Attack::Padded => "InPktsLate",
         Attack::Plain => "InPktsNoTag",
     };
     [(counter, ATTACKS as u64)].into()
