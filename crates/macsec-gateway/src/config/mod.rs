@@ -27,6 +27,9 @@ use std::path::{Path, PathBuf};
 use macsec::{An, CipherSuite, Confidentiality, MacAddress, Sci, Ssci};
 use toml::de::DeTable;
 
+use crate::port::inner_mtu;
+
+pub use crate::port::MAX_PEERS;
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
 use private_file::Contents;
@@ -39,8 +42,6 @@ pub const DEFAULT_CONTROL_SOCKET: &str = "/run/macsec/control.sock";
 pub const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/macsec";
 /// The name of the private network namespace, unless the file says otherwise.
 pub const DEFAULT_NAMESPACE: &str = "macsec";
-/// The most peers that static keys can have.
-pub const MAX_PEERS: usize = 4;
 
 /// Octets of a configuration file at most.
 const MAX_FILE: usize = 256 * 1024;
@@ -126,7 +127,7 @@ impl PortConfig {
     /// ICV, and the VLAN tags inside.
     #[must_use]
     pub fn greatest_mtu(&self, uplink: u32) -> u32 {
-        port::greatest_mtu(uplink, self.inner_vlan_tags)
+        inner_mtu(uplink, self.inner_vlan_tags, self.controls.clear_vlan_tags)
     }
 }
 

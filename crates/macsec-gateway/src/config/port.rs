@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use macsec::{
     CipherSuite, ClearVlanTags, Confidentiality, ConfidentialityOffset, MAX_DUPLICATE_WINDOW,
-    MAX_OVERHEAD, MAX_XPN_REPLAY_WINDOW, MacAddress, Sci, ValidateFrames,
+    MAX_XPN_REPLAY_WINDOW, MacAddress, Sci, ValidateFrames,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     registry::Registry,
     static_keys,
 };
+use crate::port::inner_mtu;
 
 /// Linux takes no interface name that is longer.
 const MAX_NAME: usize = 15;
@@ -27,7 +28,6 @@ pub(super) const SCI_RULE: &str = "aa-bb-cc-dd-ee-ff-pppp or 16 hexadecimal digi
 const UPLINK_MTU: RangeInclusive<u32> = 256..=65535;
 /// From the least that IPv4 needs to the most that Linux gives to a TAP.
 const TAP_MTU: RangeInclusive<u32> = 68..=65521;
-const VLAN_TAG: u32 = 4;
 
 /// Reads a `[[port]]`. None only if there is a fault.
 pub(super) fn read(
@@ -46,8 +46,6 @@ pub(super) fn read(
     let mac = table.text(report, "mac", MAC_RULE, |text| {
         text.parse().ok().filter(|mac: &MacAddress| mac.0[0] & 1 == 0 && mac.0 != [0; 6])
     });
-    let sizes = Sizes::read(report, &mut table);
-
     let suites = CipherSuite::ALL.map(|suite| (suite.name(), suite));
     let default_suite = (!table.has("cipher_suite")).then_some(CipherSuite::GcmAesXpn256);
     let suite =
@@ -55,6 +53,7 @@ pub(super) fn read(
     let sci = table.text(report, "sci", SCI_RULE, |text| text.parse::<Sci>().ok());
     let confidentiality = confidentiality(report, &mut table, suite);
     let controls = controls(report, &mut table, suite, sci.as_ref());
+    let sizes = Sizes::read(report, &mut table, controls.clear_vlan_tags);
     let mut bypass = table.numbers(report, "bypass_ethertypes", may_bypass);
     bypass.sort_unstable();
     let static_keys = table
@@ -88,11 +87,6 @@ pub(super) fn read(
 /// Whether `name` has letters, digits, `-` and `_` only.
 pub(super) fn is_plain(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-}
-
-/// The greatest MTU of a TAP: less SecTAG and ICV, and the VLAN tags that hosts put inside.
-pub(super) fn greatest_mtu(uplink: u32, inner_vlan_tags: u8) -> u32 {
-    uplink.saturating_sub(MAX_OVERHEAD as u32 + VLAN_TAG * u32::from(inner_vlan_tags))
 }
 
 struct Names {
@@ -156,7 +150,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn read(report: &mut Report, table: &mut Table<'_>) -> Self {
+    fn read(report: &mut Report, table: &mut Table<'_>, in_clear: ClearVlanTags) -> Self {
         let uplink_mtu = table.number(report, "uplink_mtu", UPLINK_MTU).map(|found| found.value);
         let inner_vlan_tags = table.whole(report, "inner_vlan_tags", "0 to 2", |n| {
             u8::try_from(n).ok().filter(|n| *n <= 2)
@@ -164,7 +158,7 @@ impl Sizes {
         let inner_vlan_tags = value_or(inner_vlan_tags, 0);
         let mtu = table.number(report, "mtu", TAP_MTU);
         if let (Some(uplink_mtu), Some(mtu)) = (uplink_mtu, &mtu) {
-            let greatest = greatest_mtu(uplink_mtu, inner_vlan_tags);
+            let greatest = inner_mtu(uplink_mtu, inner_vlan_tags, in_clear);
             if mtu.value > greatest {
                 let rule = format!(
                     "{} to {greatest}: the uplink's {uplink_mtu} less {}",

@@ -19,12 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Status;
 
+pub use crate::config::DEFAULT_CONTROL_SOCKET as DEFAULT_SOCKET;
 pub use client::{ControlError, ask};
 pub use command::{ReloadOptions, reload};
 pub(crate) use server::{Question, Server};
-
-/// Where the control socket is if nobody says otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/macsec/control.sock";
 
 /// The longest line that is read, in octets. The status of a thousand ports fits.
 const MAX_LINE: u64 = 16 << 20;

@@ -31,7 +31,7 @@ use crate::{
     config::{Isolation, PortConfig},
     port::{Captures, Port, PortError, RingSettings, UplinkRings},
     status::{self, Observed, PortStatus, UplinkState},
-    uplink::{self, Uplink},
+    uplink::{self, Claim, Uplink},
 };
 
 /// How often to look at what is missing, and at peers that have fallen silent.
@@ -106,6 +106,7 @@ impl PortThread {
 
 /// An uplink that is ours.
 struct OwnedUplink {
+    _claim: Claim,
     uplink: Uplink,
     /// Tells of changes where the uplink lives.
     monitor: LinkMonitor,
@@ -283,9 +284,9 @@ impl Runner {
             return Ok(());
         }
         let settings = uplink::Settings { mtu: self.config.uplink_mtu };
-        let uplink =
+        let (claim, uplink) =
             self.surroundings.take_uplink(&self.config.uplink, self.config.isolation, &settings)?;
-        let owned = OwnedUplink::new(uplink, &self.config.uplink)?;
+        let owned = OwnedUplink::new(claim, uplink)?;
         info!(
             port = self.config.name,
             uplink = self.config.uplink,
@@ -310,6 +311,7 @@ impl Runner {
             Some(port) => port,
             None => {
                 let mut port = Port::new(sci, config.controls)?;
+                self.problems.set(Where::Controls, None);
                 port.set_bypass(&config.bypass);
                 port.set_captures(self.captures.take());
                 if let Some(tap) = tap {
@@ -492,6 +494,12 @@ impl Runner {
     /// Sends what is under way, writes down where the packet numbers are, puts everything back.
     fn stop(mut self) {
         if let Some(port) = &mut self.port {
+            // The host stops sending, and what it has sent is still sent on.
+            if let Some(tap) = port.tap()
+                && let Err(error) = tap.set_carrier(false)
+            {
+                warn!(port = self.config.name, "{error}");
+            }
             port.drain(Instant::now() + DRAIN_TIMEOUT);
             port.detach_tap();
             keys::remove(port);
@@ -502,16 +510,15 @@ impl Runner {
 }
 
 impl OwnedUplink {
-    fn new(uplink: Uplink, name: &str) -> Result<Self, Problem> {
+    fn new(claim: Claim, uplink: Uplink) -> Result<Self, Problem> {
         let (monitor, mut netlink) =
             uplink.run(|| Ok::<_, Problem>((LinkMonitor::open()?, Netlink::open()?)))?;
-        let state = state_of(&mut netlink, name)?;
-        Ok(Self { uplink, monitor, netlink, state })
+        let state = state_of(&mut netlink, uplink.name())?;
+        Ok(Self { _claim: claim, uplink, monitor, netlink, state })
     }
 
     fn state(&mut self) -> Result<UplinkState, Problem> {
-        let name = self.uplink.name().to_owned();
-        state_of(&mut self.netlink, &name)
+        state_of(&mut self.netlink, self.uplink.name())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Isolation},
     pn_store::PnStore,
     privileges,
-    uplink::{Settings, Uplink, UplinkError},
+    uplink::{Claim, Settings, Uplink, UplinkError},
 };
 
 /// What all ports of a gateway share.
@@ -56,15 +56,16 @@ impl Surroundings {
         Ok(Self { home: Arc::new(home), private, records, store })
     }
 
-    /// Takes an uplink.
+    /// Claims an uplink, and takes it.
     pub(super) fn take_uplink(
         &self,
         name: &str,
         isolation: Isolation,
         settings: &Settings,
-    ) -> Result<Uplink, UplinkError> {
+    ) -> Result<(Claim, Uplink), UplinkError> {
         let (private, records): (_, &Path) = (self.private.as_ref(), &self.records);
-        Uplink::take(name, isolation, &self.home, private, records, settings)
+        let claim = Claim::new(name, private)?;
+        Ok((claim, Uplink::take(name, isolation, &self.home, private, records, settings)?))
     }
 }
 

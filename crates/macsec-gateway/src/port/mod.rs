@@ -62,13 +62,20 @@ const INNER_VLAN_TAGS: usize = 2 * VLAN_TAG;
 const UPLINK_BUDGET: usize = 256;
 /// How soon to try again when the uplink would not take all frames.
 const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
+/// No frame for so long means that no more will come.
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// The greatest MTU for the TAP over an uplink with MTU `uplink`: less SecTAG with SCI and ICV, and
-/// less each VLAN tag that the uplink's MTU has to hold: those of the hosts inside, `inner_tags`, and
-/// of two in clear the second (one more than its MTU is what Linux lets an interface send).
+/// less each VLAN tag of the hosts, be it inside or in clear. (Linux makes room for one tag in clear,
+/// but only for one of type 0x8100, and not every carrier does.)
 #[must_use]
-pub const fn inner_mtu(uplink: u32, inner_tags: u8, clear: ClearVlanTags) -> u32 {
-    let tags = inner_tags as u32 + if matches!(clear, ClearVlanTags::Two) { 1 } else { 0 };
+pub const fn inner_mtu(uplink: u32, inner_tags: u8, in_clear: ClearVlanTags) -> u32 {
+    let in_clear = match in_clear {
+        ClearVlanTags::None => 0,
+        ClearVlanTags::One => 1,
+        ClearVlanTags::Two => 2,
+    };
+    let tags = inner_tags as u32 + in_clear;
     uplink.saturating_sub(MAX_OVERHEAD as u32 + tags * VLAN_TAG as u32)
 }
 
@@ -359,15 +366,19 @@ impl Port {
         Ok(woken.readable || woken.error)
     }
 
-    /// Gives the uplink what its ring still holds, at most until `deadline`.
+    /// Moves frames until none come any more and the uplink has taken them all, at most until
+    /// `deadline`.
     pub fn drain(&mut self, deadline: Instant) {
-        while self.uplink.as_ref().is_some_and(|uplink| uplink.tx.pending() > 0)
-            && Instant::now() < deadline
-        {
-            if self.flush().is_err() {
+        let moved = |port: &Self| {
+            let secy = port.secy.counters();
+            let pending = port.uplink.as_ref().map_or(0, |uplink| uplink.tx.pending());
+            (secy.frames_in() + secy.frames_out(), pending)
+        };
+        while Instant::now() < deadline {
+            let before = moved(self);
+            if self.turn(&[], DRAIN_PAUSE).is_err() || moved(self) == (before.0, 0) {
                 return;
             }
-            std::thread::sleep(CONGESTED_PAUSE);
         }
     }
 
@@ -404,11 +415,9 @@ impl Port {
         Ok([uplink, tap, marks, woken])
     }
 
-    /// What the uplink's MTU means for the SecY: with VLAN tags in clear, Linux lets an interface
-    /// send one tag more.
+    /// What the uplink's MTU means for the SecY.
     fn limit_frames(&self, controls: &mut Config) {
-        let tag = if controls.clear_vlan_tags == ClearVlanTags::None { 0 } else { VLAN_TAG };
-        controls.max_frame_octets = ETHERNET_HEADER + self.uplink_mtu as usize + tag;
+        controls.max_frame_octets = ETHERNET_HEADER + self.uplink_mtu as usize;
     }
 
     fn can_send(&self) -> bool {

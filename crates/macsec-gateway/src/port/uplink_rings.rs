@@ -72,7 +72,6 @@ impl UplinkRings {
             addresses: settings.address.into_iter().collect(),
             ..RxConfig::default()
         };
-        let max_frame = max_frame + VLAN_TAG;
         let tx = TxConfig { max_frame, mark: settings.mark, ..TxConfig::default() };
         Ok(Self {
             rx: PacketRxRing::open(name, &rx)?,

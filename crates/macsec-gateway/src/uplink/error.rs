@@ -8,6 +8,17 @@ use thiserror::Error;
 /// Why an uplink cannot be taken or given back. Each text is one line that names it.
 #[derive(Debug, Error)]
 pub enum UplinkError {
+    /// Another gateway has it.
+    #[error("uplink {0}: another gateway has it")]
+    Claimed(String),
+    /// It cannot be claimed.
+    #[error("uplink {name}: cannot be claimed: {source}")]
+    Claim {
+        /// The uplink.
+        name: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// There is no such interface.
     #[error("uplink {0}: there is no such interface")]
     Missing(String),

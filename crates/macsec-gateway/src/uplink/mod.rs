@@ -21,6 +21,7 @@
 //! [`install_barrier`]: macsec_io::netlink::Netlink::install_barrier
 
 mod checks;
+mod claim;
 mod error;
 mod place;
 mod record;
@@ -35,6 +36,7 @@ use macsec_io::{
 };
 
 pub use crate::config::Isolation;
+pub use claim::Claim;
 pub use error::UplinkError;
 use place::Place;
 use record::{Original, Record};

@@ -136,6 +136,7 @@ fn limits_are_within() {
     assert_eq!(the_port("uplink_mtu = 1500\nmtu = 1460\ninner_vlan_tags = 2").mtu, Some(1460));
     assert_eq!(the_port("uplink_mtu = 256\nmtu = 68").uplink_mtu, Some(256));
     assert_eq!(the_port("inner_vlan_tags = 1").greatest_mtu(1500), 1464);
+    assert_eq!(the_port("vlan_tags_in_clear = 2").greatest_mtu(1500), 1460);
     assert_eq!(the_port("bypass_ethertypes = [0x0600, 0xffff]").bypass, [0x0600, 0xffff]);
 }
 
