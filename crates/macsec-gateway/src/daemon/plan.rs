@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use macsec::Confidentiality;
+
 use crate::config::{Config, PortConfig};
 
 /// One step from the configuration in force to the new one.
@@ -56,66 +58,147 @@ impl fmt::Display for Step {
                 port.name, port.uplink
             ),
             Self::Change { old, new } => {
-                write!(f, "port {}: ", new.name)?;
-                for (index, (key, effect)) in changes(old, new).iter().enumerate() {
-                    write!(f, "{}{key}: {effect}", if index > 0 { "; " } else { "" })?;
-                }
-                Ok(())
+                write!(f, "port {}: {}", new.name, changes(old, new).join("; "))
             }
         }
     }
 }
 
-const NEXT_FRAME: &str = "from the next frame on, nothing is interrupted";
+const NEXT_FRAME: &str = "from the next frame on";
 const PAUSE: &str = "frames are lost for a moment";
 const REKEYED: &str = "traffic stops until the other end has the same";
+const OTHER_TAP: &str =
+    "the former TAP goes, with its addresses and routes, unless it is persistent";
+const OTHER_SECY: &str = "the SecY is made anew, its counters begin at 0";
 
-/// The keys that differ, each with what its change does.
-fn changes(old: &PortConfig, new: &PortConfig) -> Vec<(&'static str, String)> {
+/// What differs, key by key, each with what its change does.
+fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     let mut changes = Vec::new();
-    let mut compare = |key, same: bool, effect: &str| {
-        if !same {
-            changes.push((key, effect.to_owned()));
+    let mut compare = |key: &str, old: String, new: String, effect: &str| {
+        if old != new {
+            changes.push(format!("{key} {old} -> {new}: {effect}"));
         }
     };
-    let (a, b) = (&old.controls, &new.controls);
-    compare("uplink", old.uplink == new.uplink, "traffic moves to the other interface");
-    compare("isolation", old.isolation == new.isolation, PAUSE);
-    compare("uplink_mtu", old.uplink_mtu == new.uplink_mtu, PAUSE);
-    compare("promiscuous", old.promiscuous == new.promiscuous, PAUSE);
-    compare(
-        "tap",
-        old.tap == new.tap,
-        "the host's interface is another; the former goes, with its addresses and routes, \
-         unless it is persistent",
-    );
-    compare("mac", old.mac == new.mac, PAUSE);
-    compare("mtu", old.mtu == new.mtu, NEXT_FRAME);
-    compare("inner_vlan_tags", old.inner_vlan_tags == new.inner_vlan_tags, NEXT_FRAME);
-    compare("sci", old.sci == new.sci, "the SecY is made anew, its counters begin at 0");
-    compare("cipher_suite", old.cipher_suite == new.cipher_suite, REKEYED);
-    compare("confidentiality", old.confidentiality == new.confidentiality, PAUSE);
-    compare("protect_frames", a.protect_frames == b.protect_frames, NEXT_FRAME);
-    compare("validate_frames", a.validate_frames == b.validate_frames, NEXT_FRAME);
-    compare("replay_protect", a.replay_protect == b.replay_protect, NEXT_FRAME);
-    compare("replay_window", a.replay_window == b.replay_window, NEXT_FRAME);
-    compare("detect_duplicates", a.detect_duplicates == b.detect_duplicates, NEXT_FRAME);
-    compare("always_include_sci", a.always_include_sci == b.always_include_sci, NEXT_FRAME);
-    compare("use_es", a.use_es == b.use_es, NEXT_FRAME);
-    compare("use_scb", a.use_scb == b.use_scb, NEXT_FRAME);
-    compare("vlan_tags_in_clear", a.clear_vlan_tags == b.clear_vlan_tags, REKEYED);
-    compare("bypass_ethertypes", old.bypass == new.bypass, NEXT_FRAME);
-    compare("accept_changed_text/disabled_decrypts", a.compat == b.compat, NEXT_FRAME);
+    let or_default = |value: Option<String>| value.unwrap_or_else(|| "default".to_owned());
+    let on_both = |of: &dyn Fn(&PortConfig) -> String| (of(old), of(new));
+    let rows: [(&str, (String, String), &str); 22] = [
+        ("uplink", on_both(&|c| c.uplink.clone()), "traffic moves to the other interface"),
+        ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), PAUSE),
+        ("uplink_mtu", on_both(&|c| or_default(c.uplink_mtu.map(|mtu| mtu.to_string()))), PAUSE),
+        ("promiscuous", on_both(&|c| c.promiscuous.to_string()), PAUSE),
+        ("tap", on_both(&|c| c.tap.clone()), OTHER_TAP),
+        ("mac", on_both(&|c| or_default(c.mac.map(|mac| mac.to_string()))), PAUSE),
+        ("mtu", on_both(&|c| or_default(c.mtu.map(|mtu| mtu.to_string()))), NEXT_FRAME),
+        ("inner_vlan_tags", on_both(&|c| c.inner_vlan_tags.to_string()), NEXT_FRAME),
+        ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), OTHER_SECY),
+        ("cipher_suite", on_both(&|c| c.cipher_suite.to_string()), REKEYED),
+        ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), PAUSE),
+        ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), NEXT_FRAME),
+        ("validate_frames", on_both(&|c| c.controls.validate_frames.to_string()), NEXT_FRAME),
+        ("replay_protect", on_both(&|c| c.controls.replay_protect.to_string()), NEXT_FRAME),
+        ("replay_window", on_both(&|c| c.controls.replay_window.to_string()), NEXT_FRAME),
+        ("detect_duplicates", on_both(&|c| c.controls.detect_duplicates.to_string()), NEXT_FRAME),
+        ("always_include_sci", on_both(&|c| c.controls.always_include_sci.to_string()), NEXT_FRAME),
+        ("use_es", on_both(&|c| c.controls.use_es.to_string()), NEXT_FRAME),
+        ("use_scb", on_both(&|c| c.controls.use_scb.to_string()), NEXT_FRAME),
+        (
+            "vlan_tags_in_clear",
+            on_both(&|c| format!("{:?}", c.controls.clear_vlan_tags).to_lowercase()),
+            REKEYED,
+        ),
+        ("bypass_ethertypes", on_both(&|c| ether_types(&c.bypass)), NEXT_FRAME),
+        ("compatibility", on_both(&|c| format!("{:?}", c.controls.compat)), NEXT_FRAME),
+    ];
+    for (key, (old, new), effect) in rows {
+        compare(key, old, new, effect);
+    }
+    changes.extend(key_changes(old, new));
+    changes
+}
+
+/// What becomes of the static keys. SAKs are told by their check values, which are no secret.
+fn key_changes(old: &PortConfig, new: &PortConfig) -> Option<String> {
     match (&old.static_keys, &new.static_keys) {
-        (Some(_), None) => changes.push(("static_keys", "removed; traffic stops".to_owned())),
-        (None, Some(_)) => changes.push(("static_keys", "added; traffic begins".to_owned())),
+        (Some(_), None) => Some("static_keys removed: traffic stops".to_owned()),
+        (None, Some(_)) => Some("static_keys added: traffic begins".to_owned()),
         (Some(old), Some(new)) if old.key.check != new.key.check => {
-            changes.push(("static_keys", format!("another SAK; {REKEYED}")));
+            Some(format!("SAK {} -> {}: {REKEYED}", old.key.check, new.key.check))
         }
         (Some(old), Some(new)) if old != new => {
-            changes.push(("static_keys", format!("SAs are made anew; {PAUSE}")));
+            Some(format!("static_keys: the SAs are made anew, {PAUSE}"))
         }
-        _ => {}
+        _ => None,
     }
-    changes
+}
+
+fn ether_types(ether_types: &[u16]) -> String {
+    let texts: Vec<_> = ether_types.iter().map(|ether_type| format!("{ether_type:#06x}")).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+fn confidentiality(confidentiality: Confidentiality) -> String {
+    match confidentiality {
+        Confidentiality::IntegrityOnly => "false".to_owned(),
+        Confidentiality::Encrypt(offset) => format!("true (offset {})", offset.octets()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn config(ports: &str) -> (Config, Vec<Arc<PortConfig>>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("macsec.toml");
+        fs::write(&file, ports).expect("written");
+        let mut config = Config::load(&file).expect("valid").config;
+        let ports = std::mem::take(&mut config.ports).into_iter().map(Arc::new).collect();
+        (config, ports)
+    }
+
+    fn told(old: &str, new: &str) -> Vec<String> {
+        steps(&config(old).1, &config(new).1).iter().map(ToString::to_string).collect()
+    }
+
+    const A: &str = "[[port]]\nname = \"a\"\nuplink = \"eth1\"\n";
+    const B: &str = "[[port]]\nname = \"b\"\nuplink = \"eth2\"\n";
+
+    #[test]
+    fn what_is_the_same_takes_no_step() {
+        assert!(told(A, A).is_empty());
+        assert!(told(&format!("{A}{B}"), &format!("{B}{A}")).is_empty(), "nor does the order");
+    }
+
+    #[test]
+    fn ports_come_and_go_and_what_goes_goes_first() {
+        assert_eq!(
+            told(A, B),
+            [
+                "port a: removed; its traffic stops, uplink eth1 is given back",
+                "port b: added; takes uplink eth2 away from the host",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_key_is_told_with_both_values_and_the_effect() {
+        let new = format!("{A}replay_window = 64\nbypass_ethertypes = [0x88cc]\nmtu = 1400\n");
+        assert_eq!(
+            told(A, &new),
+            [format!(
+                "port a: mtu default -> 1400: {NEXT_FRAME}; replay_window 0 -> 64: {NEXT_FRAME}; \
+                 bypass_ethertypes [] -> [0x88cc]: {NEXT_FRAME}"
+            )]
+        );
+    }
+
+    #[test]
+    fn what_takes_a_restart_is_told() {
+        let new = format!("namespace = \"other\"\n{A}");
+        let lines = fixed(&config(A).0, &config(&new).0);
+        assert_eq!(lines, ["namespace: takes a restart of the gateway to change"]);
+        assert!(fixed(&config(A).0, &config(B).0).is_empty());
+    }
 }
