@@ -168,3 +168,27 @@ fn fragments_need_two_scis_and_a_directory_that_is_there() {
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_key_goes_to_a_new_file_of_its_owners() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("lab.sak");
+    let path = path.to_str().expect("text");
+    let output = macsec(&["keygen", "sak", "--bits", "128", "--out", path]);
+    assert!(output.status.success() && stdout(&output).is_empty());
+    let written = fs::read_to_string(path).expect("the key");
+    assert_eq!(hex::decode(written.trim_end()).expect("hexadecimal digits").len(), 16);
+    let mode = fs::metadata(path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Not over a key that is there.
+    let again = macsec(&["keygen", "sak", "--out", path]);
+    assert_eq!(again.status.code(), Some(CANNOT_RUN));
+    assert_eq!(fs::read_to_string(path).expect("the key"), written);
+    for kind in ["all", "ckn"] {
+        let output = macsec(&["keygen", kind, "--out", "/nonexistent/key"]);
+        assert_eq!(output.status.code(), Some(CANNOT_RUN));
+        assert!(stderr(&output).contains("cak or sak"), "{}", stderr(&output));
+    }
+}

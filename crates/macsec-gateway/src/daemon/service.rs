@@ -178,7 +178,15 @@ impl Service {
     fn reload(&mut self, dry_run: bool) -> Result<Vec<String>, Vec<String>> {
         let mut loaded = Config::load(&self.file)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let fixed = plan::fixed(&self.config, &loaded.config);
+        let mut fixed = plan::fixed(&self.config, &loaded.config);
+        let offered = |port: &&PortConfig| self.surroundings.offers(port.isolation);
+        fixed.extend(loaded.config.ports.iter().filter(|port| !offered(port)).map(|port| {
+            format!(
+                "port {}: isolation = \"namespace\": takes a restart of the gateway, which has begun \
+                 without such a port",
+                port.name
+            )
+        }));
         if !fixed.is_empty() {
             return Err(fixed);
         }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use macsec_io::netns::{Namespace, NamespaceError, Resident};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::{
-    config::{Config, Isolation},
+    config::{Config, Isolation, PortConfig},
     pn_store::PnStore,
     privileges,
     uplink::{Claim, Settings, Uplink, UplinkError},
@@ -40,20 +40,21 @@ impl Surroundings {
         let mut builder = fs::DirBuilder::new();
         let created = builder.recursive(true).mode(0o700).create(&records);
         created.map_err(|error| format!("{}: {error}", records.display()))?;
-        let private = match private_namespace(&config.namespace) {
-            Ok(private) => Some(Arc::new(private)),
-            // Only one who needs it minds.
-            Err(error) => {
-                let needs =
-                    |port: &&crate::config::PortConfig| port.isolation == Isolation::Namespace;
-                if let Some(port) = config.ports.iter().find(needs) {
-                    return Err(format!("port {}: isolation = \"namespace\": {error}", port.name));
-                }
-                debug!("no private namespace: {error}");
-                None
-            }
+        let needs = |port: &&PortConfig| port.isolation == Isolation::Namespace;
+        let private = match config.ports.iter().find(needs) {
+            Some(port) => Some(private_namespace(&config.namespace).map_err(|error| {
+                format!("port {}: isolation = \"namespace\": {error}", port.name)
+            })?),
+            // An earlier run may have left an uplink there.
+            None => Namespace::open_named(&config.namespace).ok().and_then(|it| enter(it).ok()),
         };
-        Ok(Self { home: Arc::new(home), private, records, store })
+        Ok(Self { home: Arc::new(home), private: private.map(Arc::new), records, store })
+    }
+
+    /// Whether uplinks can be taken with this isolation. It is settled at the start, while there are
+    /// the privileges to make a namespace.
+    pub(super) fn offers(&self, isolation: Isolation) -> bool {
+        isolation == Isolation::Filter || self.private.is_some()
     }
 
     /// Claims an uplink, and takes it.
@@ -82,6 +83,10 @@ fn private_namespace(name: &str) -> Result<Resident, NamespaceError> {
             namespace
         }
     };
+    enter(namespace)
+}
+
+fn enter(namespace: Namespace) -> Result<Resident, NamespaceError> {
     let resident = Resident::start(namespace)?;
     // A thread has capabilities of its own, and this one needs no more than the others.
     if let Err(error) = resident.run(|| privileges::drop_capabilities(privileges::RUNNING)) {

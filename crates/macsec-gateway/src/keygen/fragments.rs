@@ -3,9 +3,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,7 +13,7 @@ use macsec::{CipherSuite, Sci};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::random_hex;
+use super::{key_file, random_hex};
 use crate::{config::KeyCheck, exit};
 
 /// Options of `macsec keygen static`.
@@ -110,14 +108,7 @@ fn write_key(directory: &Path, check: KeyCheck, sak: &str) -> Result<String, Fra
     // Half of the name will do, and what has as many digits as a key is taken for one in messages.
     let path = directory.join(format!("static-{:.16}.sak", check.to_string()));
     let text = path.to_str().ok_or_else(|| FragmentError::NoText(path.clone()))?.to_owned();
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(sak.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        File::open(&directory)?.sync_all()
-    };
-    write().map_err(failed(&path))?;
+    key_file::write(&path, sak).map_err(failed(&path))?;
     Ok(text)
 }
 

@@ -1,6 +1,6 @@
 //! `macsec keygen`: keys from the system's random number generator.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::exit;
 
 pub mod fragments;
+mod key_file;
 
 /// Options of `macsec keygen`.
 #[derive(Args, Clone, Debug)]
@@ -27,8 +28,12 @@ pub struct Options {
     pub bits: usize,
 
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     pub json: bool,
+
+    /// Write the key (`cak` or `sak`) to a new file that only its owner may read
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Which parts of a configuration file `macsec keygen` can make.
@@ -70,12 +75,27 @@ pub fn run(options: &Options) -> ExitCode {
     if let Some(Fragments::Static(options)) = &options.fragments {
         return fragments::run(options);
     }
-    match make(options) {
-        Ok(keys) => {
-            print(&keys, options.json);
-            ExitCode::SUCCESS
+    let keys = match make(options) {
+        Ok(keys) => keys,
+        Err(error) => {
+            return exit::cannot_run("keygen", &format_args!("no random numbers: {error}"));
         }
-        Err(error) => exit::cannot_run("keygen", &format_args!("no random numbers: {error}")),
+    };
+    let Some(path) = &options.out else {
+        print(&keys, options.json);
+        return ExitCode::SUCCESS;
+    };
+    let key = match options.kind {
+        Kind::Cak => keys.cak.as_ref(),
+        Kind::Sak => keys.sak.as_ref(),
+        Kind::All | Kind::Ckn => None,
+    };
+    let Some(key) = key else {
+        return exit::cannot_run("keygen", &"--out: takes one key: cak or sak");
+    };
+    match key_file::write(path, key) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::cannot_run("keygen", &format_args!("{}: {error}", path.display())),
     }
 }
 
