@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, control, daemon, demo, keygen, status};
+use crate::{check, control, daemon, demo, keygen};
 
 /// MACsec (IEEE 802.1AE) in user space.
 #[derive(Parser)]
@@ -21,7 +21,7 @@ enum Command {
     /// Run the gateway
     Run(daemon::Options),
     /// Show what a running gateway does
-    Status(status::Options),
+    Status(control::StatusOptions),
     /// Have a running gateway read its configuration again
     Reload(control::ReloadOptions),
     /// Look for faults in a configuration file
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Run(options) => daemon::run(&options),
-        Command::Status(options) => status::run(&options),
+        Command::Status(options) => control::status(&options),
         Command::Reload(options) => control::reload(&options),
         Command::Check(options) => check::run(&options),
         Command::Keygen(options) => keygen::run(&options),

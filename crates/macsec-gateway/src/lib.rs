@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 pub mod keygen;
+mod mailbox;
 pub mod pcap;
 pub mod pn_store;
 pub mod port;

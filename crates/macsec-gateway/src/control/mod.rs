@@ -12,8 +12,9 @@
 //! ```
 
 mod client;
-mod command;
+mod reload;
 mod server;
+mod status;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,9 @@ use crate::status::Status;
 
 pub use crate::config::DEFAULT_CONTROL_SOCKET as DEFAULT_SOCKET;
 pub use client::{ControlError, ask};
-pub use command::{ReloadOptions, reload};
+pub use reload::{ReloadOptions, reload};
 pub(crate) use server::{Question, Server};
+pub use status::{StatusOptions, status};
 
 /// The longest line that is read, in octets. The status of a thousand ports fits.
 const MAX_LINE: u64 = 16 << 20;

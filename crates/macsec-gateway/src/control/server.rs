@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{Reply, Request};
-use crate::daemon::mailbox::Address;
+use crate::mailbox::Address;
 
 /// Clients at a time; more are turned away.
 const MAX_CLIENTS: usize = 8;

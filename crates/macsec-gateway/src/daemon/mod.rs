@@ -11,7 +11,6 @@
 
 mod keys;
 mod logging;
-pub(crate) mod mailbox;
 mod plan;
 mod problem;
 mod runner;

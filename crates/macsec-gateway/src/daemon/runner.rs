@@ -24,11 +24,11 @@ use tracing::{info, warn};
 
 use super::{
     Surroundings, keys,
-    mailbox::{Address, Mailbox, mailbox},
     problem::{Problem, Problems, Where},
 };
 use crate::{
     config::{Isolation, PortConfig},
+    mailbox::{Address, Mailbox, mailbox},
     port::{Captures, Port, PortError, RingSettings, UplinkRings},
     status::{self, Observed, PortStatus, UplinkState},
     uplink::{self, Claim, Uplink},

@@ -18,7 +18,6 @@ use tracing::{error, info, warn};
 
 use super::{
     Options, Surroundings,
-    mailbox::{Mailbox, mailbox},
     plan::{self, Step},
     problem::Problem,
     runner::{Order, PortThread},
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     config::{Config, PortConfig},
     control::{Question, Reply, Request, Server},
+    mailbox::{Mailbox, mailbox},
     pcap::{Capture, Side},
     port::Captures,
     status::{PortStatus, Status},

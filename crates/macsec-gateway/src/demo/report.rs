@@ -270,8 +270,8 @@ mod tests {
             ("UDP from B to A", |o| o.traffic.udp_b_to_a.reordered = 1),
             ("UDP from B to A", |o| o.traffic.udp_b_to_a.duplicated = 1),
             ("the hashes differ", |o| o.traffic.tcp_a_to_b.intact = false),
-            ("gateway A counted TapDrop: 1", |o| {
-                o.gateways[0].local.insert("TapDrop".to_owned(), 1);
+            ("gateway A counted tap-drop: 1", |o| {
+                o.gateways[0].local.insert("tap-drop".to_owned(), 1);
             }),
         ];
         for (names, spoil) in spoils {

@@ -117,31 +117,17 @@ impl Status {
     }
 
     fn of(port: &mut Port) -> Self {
-        let uplink = port.uplink_counters();
-        let own = port.counters();
+        let delivered = port.counters().tap_written;
+        let mut local = crate::status::local(port);
+        // These count what went well.
+        local.retain(|name, _| !matches!(name.as_str(), "delivered" | "uplink-sent"));
         let secy = port.secy().counters();
-        let local = [
-            ("RingDrop", uplink.ring_drop),
-            ("TapDrop", own.tap_drop),
-            ("TapTooLong", own.tap_too_long),
-            ("UplinkNotSent", uplink.not_sent),
-            ("UplinkDown", own.uplink_down),
-            ("EapolFromTap", own.eapol_from_tap),
-            ("EapolFromUplink", own.eapol_from_uplink),
-            ("NoTransmitSa", secy.local.out_no_transmit_sa),
-            ("PnExhausted", secy.local.out_pn_exhausted),
-            ("SourceNotSci", secy.local.out_source_not_sci),
-            ("CallerError", secy.local.out_caller_error),
-            ("ReservedTci", secy.local.in_reserved_tci),
-            ("Runt", secy.local.in_runt),
-            ("Duplicate", secy.receive_scs.in_duplicate),
-        ];
         Self {
             backend: port.secy().backend_name().to_owned(),
             sealed: secy.transmit_sc.out_pkts_encrypted + secy.transmit_sc.out_pkts_protected,
-            delivered: own.tap_written,
+            delivered,
             counters: COUNTERS.iter().map(|c| (c.name.to_owned(), (c.value)(&secy))).collect(),
-            local: local.map(|(name, value)| (name.to_owned(), value)).into(),
+            local,
         }
     }
 }

@@ -22,6 +22,7 @@
 mod classify;
 mod counters;
 mod marks;
+mod moving;
 mod static_keys;
 mod uplink_rings;
 
@@ -33,17 +34,17 @@ use std::{
 
 use arrayvec::ArrayVec;
 use macsec::{
-    BATCH, ClearVlanTags, Config, FrameBuf, HEADROOM, InstallError, KeySlot, LifeCycleError,
-    MAX_OVERHEAD, Portable, ReceiveScSlot, Sci, SecY, TAILROOM, Verdict,
+    BATCH, ClearVlanTags, Config, HEADROOM, InstallError, KeySlot, LifeCycleError, MAX_OVERHEAD,
+    Portable, ReceiveScSlot, Sci, SecY, TAILROOM,
 };
 use macsec_io::{
-    packet::{BATCH as RX_BATCH, PacketError, PushError},
+    packet::PacketError,
     poll::{self, MAX_SOURCES, Readiness},
     tap::Tap,
 };
 use thiserror::Error;
 
-use self::classify::{BypassList, Class};
+use self::classify::BypassList;
 pub use self::{
     classify::Bypass,
     counters::PortCounters,
@@ -51,15 +52,13 @@ pub use self::{
     static_keys::StaticKeys,
     uplink_rings::{RingSettings, UplinkCounters, UplinkRings},
 };
-use crate::pcap::{Direction, PcapTap};
+use crate::pcap::PcapTap;
 
 /// Octets of addresses and EtherType.
 const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
 /// Octets of the two VLAN tags that an inner frame may carry beyond its MTU.
 const INNER_VLAN_TAGS: usize = 2 * VLAN_TAG;
-/// Frames taken from the uplink before the TAP gets its turn.
-const UPLINK_BUDGET: usize = 256;
 /// How soon to try again when the uplink would not take all frames.
 const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
 /// No frame for so long means that no more will come.
@@ -460,121 +459,6 @@ impl Port {
         self.survive(result)
     }
 
-    fn uplink_to_tap(&mut self) {
-        let Self { secy, tap, uplink, counters, bypass, marks, captures, .. } = self;
-        let Some(uplink) = uplink else {
-            return;
-        };
-        let mut write = |frame: &[u8], captures: &mut Option<Captures>| {
-            if let Some(captures) = captures {
-                captures.tap.record(Direction::Outbound, frame);
-            }
-            match tap.as_ref().map(|tap| tap.write(frame)) {
-                Some(Ok(())) => counters.tap_written += 1,
-                _ => counters.tap_drop += 1,
-            }
-        };
-        uplink.rx.receive_batch(UPLINK_BUDGET, |frames| {
-            if let Some(captures) = captures {
-                for frame in frames.iter() {
-                    captures.uplink.record(Direction::Inbound, frame);
-                }
-            }
-            let mut eapol = 0;
-            let data = frames.iter_mut().map(|frame| &mut **frame);
-            let data = data.filter(|frame| match bypass.classify(frame) {
-                Class::Data => true,
-                Class::Eapol => {
-                    eapol += 1;
-                    false
-                }
-                Class::Bypass(entry) => {
-                    bypass.count_from_uplink(entry);
-                    write(frame, captures);
-                    false
-                }
-            });
-            let mut verdicts: ArrayVec<Verdict<&mut [u8]>, RX_BATCH> = ArrayVec::new();
-            secy.validate_batch(data, |verdict| verdicts.push(verdict));
-            // Nothing reaches the host that could reach it once more after a crash.
-            let on_record = marks.as_mut().is_none_or(|marks| marks.cover_received(secy));
-            for frame in verdicts.iter().filter_map(Verdict::delivered) {
-                if on_record {
-                    write(frame, captures);
-                } else {
-                    counters.state_drop += 1;
-                }
-            }
-            counters.eapol_from_uplink += eapol;
-        });
-    }
-
-    fn tap_to_uplink(&mut self) -> Result<(), PortError> {
-        let mut lengths = [0; BATCH];
-        let read = self.read_tap(&mut lengths)?;
-        let Self { secy, uplink, from_tap, captures, .. } = self;
-        let Some(UplinkRings { tx, .. }) = uplink else {
-            return Ok(());
-        };
-        let frames = from_tap.iter_mut().zip(&lengths[..read]).filter_map(|(buffer, &len)| {
-            FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len).ok()
-        });
-        secy.protect_batch(frames, |result| {
-            // What is refused has been counted, by the SecY or by the ring.
-            if let Ok(frame) = result {
-                push(tx, captures, frame.octets());
-            }
-        });
-        self.flush()
-    }
-
-    /// Reads up to a batch of frames, each to [`HEADROOM`] of its buffer, and returns how many are
-    /// the SecY's. What bypasses it is in the ring already.
-    fn read_tap(&mut self, lengths: &mut [usize; BATCH]) -> Result<usize, PortError> {
-        let can_send = self.can_send();
-        let Self { tap: Some(tap), uplink, from_tap, counters, bypass, captures, .. } = self else {
-            return Ok(0);
-        };
-        let mut read = 0;
-        // Bounded even if every frame is one that does not count.
-        for _ in 0..2 * BATCH {
-            let Some(buffer) = from_tap.get_mut(read) else {
-                break;
-            };
-            let end = buffer.len() - TAILROOM;
-            let len = match tap.read(&mut buffer[HEADROOM..end]) {
-                Ok(len) => len,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => break,
-                    io::ErrorKind::InvalidData => {
-                        counters.tap_too_long += 1;
-                        continue;
-                    }
-                    // What has been read goes first; the error will still be there.
-                    _ if read > 0 => break,
-                    _ => return Err(PortError::Tap(error)),
-                },
-            };
-            let frame = &buffer[HEADROOM..HEADROOM + len];
-            if let Some(captures) = captures {
-                captures.tap.record(Direction::Inbound, frame);
-            }
-            match (bypass.classify(frame), uplink.as_mut().filter(|_| can_send)) {
-                (Class::Eapol, _) => counters.eapol_from_tap += 1,
-                (_, None) => counters.no_uplink += 1,
-                (Class::Bypass(entry), Some(uplink)) => {
-                    bypass.count_from_tap(entry);
-                    push(&mut uplink.tx, captures, frame);
-                }
-                (Class::Data, Some(_)) => {
-                    lengths[read] = len;
-                    read += 1;
-                }
-            }
-        }
-        Ok(read)
-    }
-
     /// Lets the SecY use the packet numbers that are on record by now.
     fn release_pns(&mut self) {
         if let Some(marks) = &mut self.marks {
@@ -590,15 +474,5 @@ impl Port {
         let sa = self.secy.transmit_sa(an);
         let left = sa.and_then(|sa| Some(sa.pn_limit?.saturating_sub(sa.next_pn?)));
         left.is_some_and(|left| left < BATCH as u64)
-    }
-}
-
-/// Puts a frame into the ring, for which `turn` has left room.
-fn push(tx: &mut macsec_io::packet::PacketTxRing, captures: &mut Option<Captures>, frame: &[u8]) {
-    if let Some(captures) = captures {
-        captures.uplink.record(Direction::Outbound, frame);
-    }
-    if let Err(error) = tx.push(frame) {
-        debug_assert_ne!(error, PushError::Full, "turn() leaves room for a batch");
     }
 }

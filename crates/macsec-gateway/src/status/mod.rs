@@ -4,15 +4,13 @@
 //! these have one; the counters' are [`CounterInfo::yang`](macsec::CounterInfo).
 
 mod collect;
-mod command;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use collect::{Observed, UplinkState, port_status};
-pub use command::{Options, run};
+pub(crate) use collect::{Observed, UplinkState, local, port_status};
 pub use text::render;
 
 /// A gateway process.

@@ -4,10 +4,10 @@ use std::{io::Write, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use clap::Args;
 
-use super::{Status, render};
+use super::{DEFAULT_SOCKET, Reply, Request, ask};
 use crate::{
-    control::{self, Reply, Request},
     exit,
+    status::{Status, render},
 };
 
 /// Between two looks with `--watch`.
@@ -17,12 +17,12 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Options of `macsec status`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct StatusOptions {
     /// Only this port
     pub port: Option<String>,
 
     /// The control socket of the gateway
-    #[arg(long, value_name = "PATH", default_value = control::DEFAULT_SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
 
     /// Print one JSON object
@@ -36,7 +36,7 @@ pub struct Options {
 
 /// Asks the gateway and prints what it says.
 #[must_use]
-pub fn run(options: &Options) -> ExitCode {
+pub fn status(options: &StatusOptions) -> ExitCode {
     loop {
         match look(options) {
             Ok(text) => {
@@ -56,8 +56,8 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn look(options: &Options) -> Result<String, String> {
-    let mut status = match control::ask(&options.socket, Request::Status) {
+fn look(options: &StatusOptions) -> Result<String, String> {
+    let mut status = match ask(&options.socket, Request::Status) {
         Ok(Reply::Status(status)) => *status,
         Ok(Reply::Refused(reasons)) => return Err(reasons.join("; ")),
         Ok(Reply::Changes(_)) => return Err("the gateway answers something else".to_owned()),
