@@ -16,6 +16,7 @@ use super::{
     Result,
     frames::Frames,
     station::{self, Station},
+    udp,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub(super) enum Request {
     Inject(String, Vec<String>),
     /// Receive these, and answer in what they differ.
     Receive(Frames),
+    /// Answer datagrams from now on: see [`udp::echo`].
+    Echo,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,12 +80,16 @@ fn serve(request: Request, station: &mut Option<Station>) -> Result<String> {
         }
         Request::Inject(interface, frames) => {
             let frames: std::result::Result<Vec<_>, _> = frames.iter().map(hex::decode).collect();
-            station::inject(&interface, frames?.into_iter())?;
+            station::inject(&interface, 0, frames?.into_iter())?;
             Ok(String::new())
         }
         Request::Receive(frames) => {
             let difference = station.as_mut().ok_or(is_open)?.receive(&frames)?;
             Ok(difference.unwrap_or_default())
+        }
+        Request::Echo => {
+            udp::echo()?;
+            Ok(String::new())
         }
     }
 }

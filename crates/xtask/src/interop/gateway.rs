@@ -1,170 +1,312 @@
-//! Our end: a SecY between the wire and a TAP, in a thread.
+//! Our end: the daemon, `macsec run`, with a configuration file of the case's.
 
 use std::{
-    io,
-    os::{fd::AsFd, unix::net::UnixStream},
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
-    time::Duration,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use macsec::{
-    COUNTERS, Confidentiality, ConfidentialityOffset, Config, Counters, DataKey, FrameBuf,
-    HEADROOM, KeySlot, Ki, MacAddress, Portable, ReceiveSa, ReceiveScSlot, Sak, Salt, Sci, SecY,
-    Ssci, TAILROOM, TransmitSa,
+use macsec::{COUNTERS, MacAddress, Sak, Salt, Sci, Ssci};
+use macsec_gateway::{
+    config::{Isolation, KeyCheck},
+    control::{self, Reply, Request},
+    pn_store::{NonceIdentity, PnStore, PnWriter},
+    status::{PortStatus, SecyStatus},
+    uplink,
 };
-use macsec_io::{
-    packet::{PacketRxRing, PacketTxRing, RxConfig, TxConfig},
-    poll,
-    tap::Tap,
-};
+use macsec_io::netns::Namespace;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     Counts, Result,
     case::{Case, Form},
     guest,
     keys::Keys,
+    station::{self, PATIENCE},
 };
 
 /// The MAC address of our end.
 pub(super) const MAC: [u8; 6] = [0x02, 0x4d, 0x53, 0, 0, 1];
-/// More octets than any frame here has.
-const MAX_FRAME: usize = 9728;
-/// Frames from the wire before the TAP gets its turn.
-const BUDGET: usize = 256;
-
-type InterfaceSecY =
-    SecY<Portable, [KeySlot<<Portable as macsec::Backend>::Key>; 1], [ReceiveScSlot; 1]>;
-
-/// Our end. Dropping it ends the thread.
-pub(super) struct Gateway {
-    thread: Option<JoinHandle<io::Result<()>>>,
-    control: Option<UnixStream>,
-    counters: Arc<Mutex<Counters>>,
-}
+/// The interface that is plugged into the guest: the uplink.
+pub(super) const WIRE: &str = "wire";
+/// The host's side.
+pub(super) const TAP: &str = "tap0";
 
 /// Our SCI.
 pub(super) fn sci() -> Sci {
     Sci::new(MacAddress(MAC), Sci::PORT_END_STATION)
 }
 
-impl Gateway {
-    /// Starts the SecY of a case between the interface `wire` of the calling thread's namespace and `tap`.
-    pub(super) fn start(case: &Case, keys: &Keys, wire: &str, tap: Tap) -> Result<Self> {
-        let (control, controlled) = UnixStream::pair()?;
-        let counters = Arc::new(Mutex::new(Counters::default()));
-        let mut bridge = Bridge {
-            secy: secy(case, keys)?,
-            rx: PacketRxRing::open(wire, &RxConfig::default())?,
-            tx: PacketTxRing::open(wire, &TxConfig::default())?,
-            tap,
-            counters: Arc::clone(&counters),
+fn peer() -> Sci {
+    Sci::new(MacAddress(guest::MAC), Sci::PORT_END_STATION)
+}
+
+/// Where the daemons of all cases live, one after the other. The control socket is the same for all, so
+/// that each finds the wire where one that was killed has left it.
+pub(super) struct Site {
+    program: PathBuf,
+    directory: tempfile::TempDir,
+    /// The name of the private namespace.
+    namespace: String,
+    log: PathBuf,
+}
+
+impl Site {
+    /// Builds the daemon, as this program was built: with or without optimisation. Its log goes to
+    /// the directory `logs`.
+    pub(super) fn new(logs: &Path) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let products = own.parent().ok_or("this program is in no directory of Cargo's")?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "macsec-gateway", "--bin", "macsec"]);
+        if products.ends_with("release") {
+            build.arg("--release");
+        }
+        if !build.status()?.success() {
+            return Err("the gateway cannot be built".into());
+        }
+        let log = logs.join("gateway.log");
+        fs::create_dir_all(logs)?;
+        File::create(&log)?;
+        Ok(Self {
+            program: products.join("macsec"),
+            directory: tempfile::Builder::new().prefix("macsec-interop-").tempdir()?,
+            namespace: format!("macsec-interop-{}", std::process::id()),
+            log,
+        })
+    }
+
+    /// Makes ready for a case: nothing is on record but the PNs that it begins with.
+    pub(super) fn begin(&self, case: &Case, keys: &Keys) -> Result<()> {
+        writeln!(self.log()?, "# {}", case.name)?;
+        let state = self.state();
+        if state.exists() {
+            fs::remove_dir_all(&state)?;
+        }
+        self.write("sak", &hex::encode(&keys.sak))?;
+        let store = PnStore::open(&state)?;
+        let check = KeyCheck::of(&Sak::new(&keys.sak)?);
+        let identity = |sci, ssci| match case.suite.is_xpn() {
+            true => NonceIdentity::Ssci(Ssci(ssci), Salt(keys.salt)),
+            false => NonceIdentity::Sci(sci),
         };
-        let thread = thread::spawn(move || bridge.run(&controlled));
-        Ok(Self { thread: Some(thread), control: Some(control), counters })
+        // Of PN 1 there is no record: that is what `first_use` is for.
+        let writer = PnWriter::start("interop")?;
+        if case.our_pn != 1 {
+            let mark = store.transmit(&check.0, &identity(sci(), keys.our_ssci), true)?;
+            writer.transmit(mark).finish(case.our_pn);
+        }
+        if case.kernel_pn != 1 {
+            let mark = store.receive(&check.0, &identity(peer(), keys.kernel_ssci), true)?;
+            writer.receive(mark).finish(case.kernel_pn);
+        }
+        Ok(())
+    }
+
+    /// Puts frames on the wire, past the daemon.
+    pub(super) fn inject(&self, isolation: Isolation, frames: &[Vec<u8>]) -> Result<()> {
+        let inject = || station::inject(WIRE, uplink::MARK, frames.iter().cloned());
+        match isolation {
+            Isolation::Namespace => Namespace::open_named(&self.namespace)?.run(inject)?,
+            Isolation::Filter => inject(),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    fn log(&self) -> Result<File> {
+        Ok(OpenOptions::new().append(true).open(&self.log)?)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        file?.write_all(text.as_bytes())?;
+        Ok(path)
+    }
+
+    fn configuration(&self, case: &Case, keys: &Keys, first_use: bool) -> String {
+        let isolation = match case.isolation {
+            Isolation::Namespace => "namespace",
+            Isolation::Filter => "filter",
+        };
+        let form = match case.form {
+            Form::Explicit => "always_include_sci = true",
+            Form::EndStation => "use_es = true",
+            Form::SingleCopyBroadcast => "use_scb = true",
+            Form::Implicit => "always_include_sci = false",
+        };
+        let (salt, our_ssci, kernel_ssci) = match case.suite.is_xpn() {
+            true => (
+                format!("salt = {:?}", hex::encode(keys.salt)),
+                format!("ssci = {}", keys.our_ssci),
+                format!("ssci = {}", keys.kernel_ssci),
+            ),
+            false => Default::default(),
+        };
+        format!(
+            "control_socket = {socket:?}
+            state_directory = {state:?}
+            namespace = {namespace:?}
+            [[port]]
+            name = \"interop\"
+            uplink = {WIRE:?}
+            isolation = {isolation:?}
+            uplink_mtu = {mtu}
+            tap = {TAP:?}
+            inner_vlan_tags = {tags}
+            cipher_suite = {suite:?}
+            confidentiality = {confidentiality}
+            validate_frames = {validate:?}
+            replay_window = {window}
+            {form}
+            [port.static_keys]
+            first_use = {first_use}
+            an = {an}
+            sak_file = \"sak\"
+            {salt}
+            {our_ssci}
+            [[port.static_keys.peer]]
+            sci = \"{peer}\"
+            {kernel_ssci}
+            ",
+            socket = self.socket(),
+            state = self.state(),
+            namespace = self.namespace,
+            mtu = case.mtu,
+            tags = u8::from(case.vlan),
+            suite = case.suite.name(),
+            confidentiality = case.confidentiality,
+            validate = case.validate().to_string(),
+            window = case.replay_window,
+            an = case.an().number(),
+            peer = hex::encode(peer().0),
+        )
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = Namespace::unpin(&self.namespace);
+    }
+}
+
+/// A daemon that runs. Dropping it ends it; so does the end of this process.
+pub(super) struct Gateway {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Gateway {
+    /// Starts the daemon of a case in the namespace of the calling thread, which must live as long, and
+    /// waits until its port is open.
+    pub(super) fn start(site: &Site, case: &Case, keys: &Keys, first_use: bool) -> Result<Self> {
+        let text = site.configuration(case, keys, first_use);
+        let configuration = site.write("macsec.toml", &text)?;
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&site.program)
+            .arg("run")
+            .arg("--config")
+            .arg(configuration)
+            .stdin(Stdio::null())
+            .stdout(site.log()?)
+            .stderr(site.log()?)
+            .spawn()
+            .map_err(|error| format!("setpriv: {error}"))?;
+        let mut gateway = Self { process, socket: site.socket() };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let is_open = gateway.status().is_ok_and(|status| status.controlled_port_enabled);
+            if is_open {
+                return Ok(gateway);
+            }
+            let ended = gateway.process.try_wait()?;
+            if ended.is_some() || Instant::now() > until {
+                let log = site.log.display();
+                return Err(format!("the gateway's port does not open: see {log}").into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The state of the port.
+    pub(super) fn status(&self) -> Result<PortStatus> {
+        match control::ask(&self.socket, Request::Status)? {
+            Reply::Status(status) => {
+                status.ports.into_iter().next().ok_or_else(|| "there is no port".into())
+            }
+            other => Err(format!("the gateway answers {other:?}").into()),
+        }
+    }
+
+    /// The state of the port's SecY.
+    pub(super) fn secy(&self) -> Result<SecyStatus> {
+        Ok(self.status()?.secy.ok_or("there is no SecY")?)
     }
 
     /// The counters of the SecY, under their names in 802.1AE-2018.
     pub(super) fn counters(&self) -> Result<Counts> {
-        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            return Err("our end has stopped".into());
+        let secy = self.secy()?;
+        let scopes = [
+            &secy.verification,
+            &secy.generation,
+            &secy.transmit_sc.statistics,
+            &secy.receive_sc_sum,
+        ];
+        let value = |yang| {
+            let value = scopes.iter().find_map(|scope| scope.get(yang)).copied();
+            value.ok_or_else(|| format!("the gateway does not tell {yang}"))
+        };
+        COUNTERS.iter().map(|counter| Ok((counter.name, value(counter.yang)?))).collect()
+    }
+
+    /// Ends the daemon as an operator does, and waits until it has.
+    pub(super) fn terminate(&mut self) -> Result<()> {
+        match self.end(Signal::TERM)? {
+            status if status.success() => Ok(()),
+            status => Err(format!("the gateway ends with {status}").into()),
         }
-        let counters = *self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(COUNTERS.iter().map(|counter| (counter.name, (counter.value)(&counters))).collect())
+    }
+
+    /// Ends the daemon as a crash does.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.end(Signal::KILL).map(drop)
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+        if let Some(status) = self.process.try_wait()? {
+            return Ok(status);
+        }
+        kill_process(Pid::from_child(&self.process), signal)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.process.try_wait()? {
+                Some(status) => return Ok(status),
+                None if Instant::now() > until => return Err("the gateway does not end".into()),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.control = None;
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn secy(case: &Case, keys: &Keys) -> Result<InterfaceSecY> {
-    let mut controls = Config::default();
-    match case.form {
-        Form::Explicit => controls.always_include_sci = true,
-        Form::EndStation => controls.use_es = true,
-        Form::SingleCopyBroadcast => controls.use_scb = true,
-        Form::Implicit => {}
-    }
-    controls.validate_frames = case.validate();
-    let slots = ([const { KeySlot::EMPTY }; 1], [const { ReceiveScSlot::EMPTY }; 1]);
-    let mut secy = SecY::new(Portable, sci(), controls, slots.0, slots.1)?;
-
-    let (ki, an) = (Ki(keys.ki), case.an());
-    let xpn = case.suite.is_xpn();
-    let salt = xpn.then_some(Salt(keys.salt));
-    secy.install_key(&DataKey::new(ki, case.suite, Sak::new(&keys.sak)?, salt)?)?;
-    let peer = Sci::new(MacAddress(guest::MAC), 1);
-    secy.create_receive_sc(peer)?;
-    let offset = ConfidentialityOffset::Zero;
-    let ssci = xpn.then_some(Ssci(keys.kernel_ssci));
-    let receive = ReceiveSa { an, ki, ssci, lowest_pn: case.kernel_pn, offset };
-    secy.install_receive_sa(peer, &receive)?;
-    secy.enable_receive_sa(peer, an)?;
-    let confidentiality = if case.confidentiality {
-        Confidentiality::Encrypt(offset)
-    } else {
-        Confidentiality::IntegrityOnly
-    };
-    let ssci = xpn.then_some(Ssci(keys.our_ssci));
-    let transmit = TransmitSa { an, ki, ssci, next_pn: case.our_pn, confidentiality };
-    secy.install_transmit_sa(&transmit)?;
-    secy.enable_transmit_sa(an)?;
-    Ok(secy)
-}
-
-struct Bridge {
-    secy: InterfaceSecY,
-    rx: PacketRxRing,
-    tx: PacketTxRing,
-    tap: Tap,
-    counters: Arc<Mutex<Counters>>,
-}
-
-impl Bridge {
-    /// Moves frames until `control` is closed.
-    fn run(&mut self, control: &UnixStream) -> io::Result<()> {
-        loop {
-            let sources = [control.as_fd(), self.rx.as_fd(), self.tap.as_fd()];
-            let [control, ..] = poll::wait_readable(sources, Some(Duration::from_secs(1)))?;
-            if control.readable || control.error {
-                return Ok(());
-            }
-            self.wire_to_tap();
-            self.tap_to_wire()?;
-            *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = self.secy.counters();
-        }
-    }
-
-    fn wire_to_tap(&mut self) {
-        let Self { secy, rx, tap, .. } = self;
-        rx.receive_batch(BUDGET, |frames| {
-            secy.validate_batch(frames.iter_mut().map(|frame| &mut **frame), |verdict| {
-                if let Some(frame) = verdict.delivered() {
-                    // One that is lost is missed by who waits for it.
-                    let _ = tap.write(frame);
-                }
-            });
-        });
-    }
-
-    fn tap_to_wire(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; HEADROOM + MAX_FRAME + TAILROOM];
-        loop {
-            let len = match self.tap.read(&mut buffer[HEADROOM..HEADROOM + MAX_FRAME]) {
-                Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let frame = FrameBuf::new(buffer.as_mut_slice(), HEADROOM..HEADROOM + len)
-                .map_err(|_| io::ErrorKind::InvalidData)?;
-            if let Ok(frame) = self.secy.protect(frame) {
-                let _ = self.tx.push(frame.octets());
-                let _ = self.tx.flush();
-            }
+        if self.end(Signal::TERM).is_err() {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
         }
     }
 }

@@ -121,6 +121,11 @@ impl Guest {
         Ok(Some(difference).filter(|difference| !difference.is_empty()))
     }
 
+    /// Answers datagrams from now on, until the guest ends.
+    pub(super) fn echo(&mut self) -> Result<()> {
+        self.ask(&Request::Echo).map(drop)
+    }
+
     /// Begins a part of the log, if the guest still runs.
     pub(super) fn begin(&mut self, title: &str) -> Result<()> {
         match self.qemu.try_wait()? {

@@ -11,8 +11,16 @@ use std::{
 use super::{Result, cpio::Archive};
 
 /// The modules that the guest needs; those that they need are found.
-const MODULES: [&str; 7] =
-    ["virtio_pci", "virtio_net", "virtio_console", "ghash-generic", "ctr", "gcm", "macsec"];
+const MODULES: [&str; 8] = [
+    "virtio_pci",
+    "virtio_net",
+    "virtio_console",
+    "ghash-generic",
+    "ctr",
+    "gcm",
+    "8021q",
+    "macsec",
+];
 
 /// The files to boot from.
 pub(super) struct Image {
@@ -177,7 +185,7 @@ mod tests {
         let mut text =
             String::from("kernel/a/macsec.ko.xz: kernel/c.ko kernel/b.ko\nkernel/b.ko:\n");
         text += "kernel/c.ko: kernel/b.ko\n";
-        for module in &MODULES[1..6] {
+        for module in &MODULES[1..7] {
             text += &format!("kernel/{module}.ko: kernel/b.ko\n");
         }
         let order = load_order(&text, "kernel/virtio_pci.ko\n").unwrap();

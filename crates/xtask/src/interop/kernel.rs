@@ -33,13 +33,12 @@ pub(super) fn set_up(guest: &mut Guest, case: &Case, keys: &Keys, ours: Sci) -> 
         ValidateFrames::Check => "check",
         _ => "strict",
     };
-    // Left out rather than off, which `ip` 6.1 refuses with an XPN suite.
-    let replay = if case.attacks.is_empty() { "" } else { "replay on window 0" };
+    let window = case.replay_window;
     let suite = case.suite.name();
     let an = case.an().number();
     guest.ip(&format!(
         "link add link eth0 name {INTERFACE} type macsec port 1 cipher {suite} {form} \
-         encrypt {encrypt} validate {validate} encodingsa {an} {replay}"
+         encrypt {encrypt} validate {validate} encodingsa {an} replay on window {window}"
     ))?;
     let rx = format!("macsec add {INTERFACE} rx sci {}", word(ours));
     guest.ip(&format!("{rx} on"))?;

@@ -1,28 +1,38 @@
 //! `cargo xtask interop`: our gateway against a peer that we have not written, the macsec driver of Debian's kernel.
 //!
 //! ```text
-//!      this machine                                        a virtual machine
-//!  station --- TAP --- gateway ======= wire ======== eth0 --- macsec0 --- station
-//!          cloud    |            edge            |          the guest
-//!          (network namespaces of our own)       '-- QEMU, which captures what passes
+//!      this machine                                         a virtual machine
+//!  station --- TAP --- macsec run ======= wire ======== eth0 --- macsec0 --- station
+//!        our network namespace, or the wire    |            the guest
+//!        in the private one of the daemon      '-- QEMU, which captures what passes
 //! ```
 //!
+//! Our end is the daemon itself, started for each case with a configuration file of its own, and asked through its
+//! control socket. The wire is its uplink: QEMU holds the TAP by a file descriptor, which stays good when the
+//! interface is moved to the daemon's private namespace.
+//!
 //! The guest boots once for all cases. An agent in it, this very program, sets up the kernel's SecY and sends and
-//! receives at its station as it is told. Everything is gone when this process ends, however it ends: the
-//! namespaces have no names, and the virtual machine dies with the thread that started it.
+//! receives at its station as it is told.
+//!
+//! Daemon and virtual machine die with the thread that has started them, and our namespace has no name, so nothing
+//! is left when this process ends. If it is killed, a name below `/run/netns` and a directory of files are.
 
 mod agent;
 mod capture;
 mod case;
 mod cpio;
+mod ends;
 mod frames;
 mod gateway;
 mod guest;
 mod image;
 mod kernel;
 mod keys;
+mod restart;
 mod station;
 mod trial;
+mod udp;
+mod way;
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +41,11 @@ use std::{
 };
 
 use clap::Args;
-use macsec_io::{netlink::Netlink, netns::Namespace, offload, sysctl, tap::Tap};
+use macsec_io::{netlink::Netlink, netns::Namespace, sysctl, tap::Tap};
 
 pub(crate) use agent::run as guest_agent;
 use case::Case;
+use gateway::Site;
 use guest::Guest;
 use image::Image;
 use trial::Bed;
@@ -49,9 +60,6 @@ type Counts = BTreeMap<&'static str, u64>;
 pub(crate) struct Options {
     /// Run these cases only
     names: Vec<String>,
-    /// Run the cases that CI runs
-    #[arg(long, conflicts_with = "names")]
-    short: bool,
     /// Name the cases and run none
     #[arg(long)]
     list: bool,
@@ -64,19 +72,17 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some(name) = options.names.iter().find(|name| cases.iter().all(|c| c.name != **name)) {
         return Err(format!("there is no case {name}: see --list").into());
     }
-    cases.retain(|case| {
-        (options.names.is_empty() || options.names.contains(&case.name))
-            && (case.short || !options.short)
-    });
+    cases.retain(|case| options.names.is_empty() || options.names.contains(&case.name));
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name));
         return Ok(true);
     }
     let directory = output_directory()?;
     let image = Image::build(&directory, &source)?;
+    let site = Site::new(&directory.join("run"))?;
     let edge = Namespace::new()?;
-    // The guest must not outlive the thread that boots it, so that thread does everything.
-    edge.run(|| run_in_edge(&cases, &image, &directory.join("run")))?
+    // Guest and daemon must not outlive the thread that starts them, so that thread does everything.
+    edge.run(|| run_in_edge(&cases, site, &image, &directory.join("run")))?
 }
 
 /// Where the guest's files and the table are.
@@ -91,20 +97,18 @@ fn output_directory() -> Result<PathBuf> {
     Ok(target.join("interop"))
 }
 
-fn run_in_edge(cases: &[Case], image: &Image, directory: &Path) -> Result<bool> {
+fn run_in_edge(cases: &[Case], site: Site, image: &Image, directory: &Path) -> Result<bool> {
     let begin = Instant::now();
-    let wire = Tap::create(trial::WIRE)?;
-    sysctl::disable_ipv6(trial::WIRE)?;
-    offload::disable_all(trial::WIRE)?;
+    // The host must have nothing to say, neither on the wire nor on the daemon's TAP.
+    sysctl::disable_ipv6_everywhere()?;
+    let wire = Tap::create(gateway::WIRE)?;
     let mut netlink = Netlink::open()?;
-    netlink.set_mac(trial::WIRE, gateway::MAC)?;
-    netlink.set_arp(trial::WIRE, false)?;
-    netlink.set_up(trial::WIRE)?;
+    netlink.set_mac(gateway::WIRE, gateway::MAC)?;
+    netlink.set_up(gateway::WIRE)?;
     let guest = Guest::boot(image, wire, directory)?;
     println!("Linux {} is up in {:.1} s", image.version, begin.elapsed().as_secs_f32());
 
-    let cloud = Namespace::new()?;
-    let mut bed = Bed { cloud, netlink, guest, capture: directory.join("wire.pcap") };
+    let mut bed = Bed { site, guest, capture: directory.join("wire.pcap") };
     let (mut passed, mut failed) = (0, 0);
     for case in cases {
         let begin = Instant::now();
@@ -122,7 +126,7 @@ fn run_in_edge(cases: &[Case], image: &Image, directory: &Path) -> Result<bool> 
         }
     }
     if failed > 0 {
-        println!("logs of the guest and what was on the wire: {}", directory.display());
+        println!("logs of both ends and what was on the wire: {}", directory.display());
     }
     println!("interop: {passed} passed, {failed} failed");
     Ok(failed == 0 && passed > 0)

@@ -11,9 +11,13 @@ const SLOTS: usize = 256;
 /// How long a frame may take: a second is usual on no machine, however busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Puts `frames` on the wire of an interface, whatever they are.
-pub(super) fn inject(interface: &str, frames: impl Iterator<Item = Vec<u8>>) -> Result<()> {
-    send(&mut PacketTxRing::open(interface, &TxConfig::default())?, frames)
+/// Puts `frames` on the wire of an interface, whatever they are, with a mark of the host's.
+pub(super) fn inject(
+    interface: &str,
+    mark: u32,
+    frames: impl Iterator<Item = Vec<u8>>,
+) -> Result<()> {
+    send(&mut PacketTxRing::open(interface, &TxConfig { mark, ..TxConfig::default() })?, frames)
 }
 
 fn send(ring: &mut PacketTxRing, frames: impl Iterator<Item = Vec<u8>>) -> Result<()> {
@@ -55,12 +59,19 @@ impl Station {
         let until = Instant::now() + PATIENCE;
         let mut received = Vec::new();
         loop {
-            self.rx.receive(SLOTS, |frame| received.push(frame.to_vec()));
+            received.extend(self.receive_now());
             let left = until.saturating_duration_since(Instant::now());
             if received.len() >= expected.payloads.len() || left.is_zero() {
                 return Ok(expected.difference(&received));
             }
             self.rx.wait(Some(left))?;
         }
+    }
+
+    /// What has come by now.
+    pub(super) fn receive_now(&mut self) -> Vec<Vec<u8>> {
+        let mut received = Vec::new();
+        self.rx.receive(SLOTS, |frame| received.push(frame.to_vec()));
+        received
     }
 }
