@@ -233,8 +233,7 @@ impl Gateway {
             if is_open {
                 return Ok(gateway);
             }
-            let ended = gateway.process.try_wait()?;
-            if ended.is_some() || Instant::now() > until {
+            if gateway.has_ended() || Instant::now() > until {
                 let log = site.log.display();
                 return Err(format!("the gateway's port does not open: see {log}").into());
             }
@@ -271,6 +270,11 @@ impl Gateway {
             value.ok_or_else(|| format!("the gateway does not tell {yang}"))
         };
         COUNTERS.iter().map(|counter| Ok((counter.name, value(counter.yang)?))).collect()
+    }
+
+    /// Whether the daemon has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// Ends the daemon as an operator does, and waits until it has.

@@ -79,13 +79,11 @@ impl Bed {
             counted_by_us: Counts::new(),
             counted_by_kernel: Counts::new(),
         };
-        let mut faults = trial.deliver_padded(&early)?;
-        match case.restart {
-            _ if !faults.is_empty() => {}
-            Some(restart) => faults.extend(trial.restart(restart)?),
-            None if case.udp => faults.extend(trial.udp()?),
-            None => faults.extend(trial.frames_and_attacks()?),
-        }
+        let mut faults =
+            trial.run(&early).map_err(|error| match trial.ours.gateway.has_ended() {
+                true => format!("the gateway has ended: {error}").into(),
+                false => error,
+            })?;
         trial.ours.gateway.terminate()?;
         faults.extend(not_given_back()?);
         Ok(faults)
@@ -93,6 +91,17 @@ impl Bed {
 }
 
 impl Trial<'_> {
+    fn run(&mut self, early: &Frames) -> Result<Vec<String>> {
+        let mut faults = self.deliver_padded(early)?;
+        match self.case.restart {
+            _ if !faults.is_empty() => {}
+            Some(restart) => faults.extend(self.restart(restart)?),
+            None if self.case.udp => faults.extend(self.udp()?),
+            None => faults.extend(self.frames_and_attacks()?),
+        }
+        Ok(faults)
+    }
+
     /// Delivers `early` frames of the kernel, as Ethernet would: padded.
     fn deliver_padded(&mut self, early: &Frames) -> Result<Vec<String>> {
         if early.payloads.is_empty() {
