@@ -26,6 +26,9 @@ pub(crate) enum KeysError {
     /// No packet number is left.
     #[error("static_keys: all packet numbers of the key have been used: make a new key")]
     Exhausted,
+    /// A peer has our SCI. The configuration does not show it if ours comes from the uplink.
+    #[error("static_keys: peer {0} has this port's own SCI: each end needs its own")]
+    OwnSci(Sci),
     /// The key does not fit the suite.
     #[error("static_keys: {0}")]
     Key(#[from] DataKeyError),
@@ -49,6 +52,9 @@ pub(crate) fn install(
     let suite = config.cipher_suite;
     let secy = port.secy_mut();
     let sci = secy.sci();
+    if keys.peers.iter().any(|peer| peer.sci == sci) {
+        return Err(KeysError::OwnSci(sci));
+    }
 
     let identity = nonce_identity(&keys.key, sci, keys.ssci);
     let mark = store.transmit(&keys.key.check.0, &identity, keys.first_use)?;
