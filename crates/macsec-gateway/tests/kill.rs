@@ -29,7 +29,9 @@ use macsec_io::{
 };
 
 use daemon::{
-    bench::{Edge, FAR, NEAR, SAK_128, SAK_256, Station, Wan, figure, number_of, numbered, plug},
+    bench::{
+        Edge, FAR, NEAR, SAK_128, SAK_256, Station, Wan, figure, number_of, numbered, plug, quiet,
+    },
     peer::Peer,
 };
 
@@ -65,6 +67,7 @@ fn kill_and_kill_again(
     };
     let kills = std::env::var("MACSEC_KILLS").map_or(25, |text| text.parse().expect("a number"));
     plug((&edge.home, "up0", NEAR), (&far, "far0", FAR));
+    edge.run(|| quiet("up0"));
     // A TAP that outlives the gateway, so that the host is there all the time too.
     edge.run(|| {
         Tap::create("wan0").expect("a TAP").set_persistent(true).expect("persistent");
