@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, control, daemon, demo, keygen};
+use crate::{check, control, daemon, demo, doctor, keygen};
 
 /// MACsec (IEEE 802.1AE) in user space.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Reload(control::ReloadOptions),
     /// Look for faults in a configuration file
     Check(check::Options),
+    /// Look for what keeps a gateway from working, and say what to do
+    Doctor(doctor::Options),
     /// Make fresh keys from the system's random number generator
     Keygen(keygen::Options),
     /// One gateway of the demo, started by it
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => control::status(&options),
         Command::Reload(options) => control::reload(&options),
         Command::Check(options) => check::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Keygen(options) => keygen::run(&options),
         Command::DemoGateway => demo::worker::run(),
     }

@@ -14,6 +14,7 @@
 //! | [`privileges`] | what the process may do, and who may look into it |
 //! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
 //! | [`keygen`] | keys from the system's random number generator |
+//! | [`doctor`] | what keeps a gateway from working, and what to do |
 //! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
 #![cfg(target_os = "linux")]
@@ -25,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod keygen;
 mod mailbox;

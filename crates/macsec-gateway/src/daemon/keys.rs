@@ -4,7 +4,7 @@ use std::io;
 
 use macsec::{
     Confidentiality, ConfidentialityOffset, DataKey, DataKeyError, InstallError, Ki,
-    LifeCycleError, ReceiveSa, Sak, Sci, Ssci, TransmitSa,
+    LifeCycleError, ReceiveSa, Sak, Sci, TransmitSa,
 };
 use thiserror::Error;
 
@@ -56,7 +56,7 @@ pub(crate) fn install(
         return Err(KeysError::OwnSci(sci));
     }
 
-    let identity = nonce_identity(&keys.key, sci, keys.ssci);
+    let identity = NonceIdentity::of(sci, keys.ssci, keys.key.salt);
     let mark = store.transmit(&keys.key.check.0, &identity, keys.first_use)?;
     let next_pn = mark.next_pn(suite).ok_or(KeysError::Exhausted)?;
     let ki = ki(&keys.key);
@@ -69,7 +69,7 @@ pub(crate) fn install(
     let mut receive_marks = Vec::with_capacity(keys.peers.len());
     for peer in &keys.peers {
         let key = peer.key.as_ref().unwrap_or(&keys.key);
-        let identity = nonce_identity(key, peer.sci, peer.ssci);
+        let identity = NonceIdentity::of(peer.sci, peer.ssci, key.salt);
         let mark = store.receive(&key.check.0, &identity, keys.first_use)?;
         let lowest_pn = mark.lowest_pn(suite).ok_or(KeysError::Exhausted)?;
         if secy.key_suite(self::ki(key)).is_none() {
@@ -133,11 +133,4 @@ fn data_key(config: &PortConfig, key: &Key) -> Result<DataKey, KeysError> {
 /// Static keys have no name of their own; the check value is as good as any.
 pub(crate) fn ki(key: &Key) -> Ki {
     Ki(key.check.0)
-}
-
-fn nonce_identity(key: &Key, sci: Sci, ssci: Option<Ssci>) -> NonceIdentity {
-    match ssci.zip(key.salt) {
-        Some((ssci, salt)) => NonceIdentity::Ssci(ssci, salt),
-        None => NonceIdentity::Sci(sci),
-    }
 }

@@ -62,6 +62,27 @@ pub enum NonceIdentity {
     Ssci(Ssci, Salt),
 }
 
+impl NonceIdentity {
+    /// That of a transmitter with `sci`; for XPN, of one with `ssci` and `salt`.
+    #[must_use]
+    pub fn of(sci: Sci, ssci: Option<Ssci>, salt: Option<Salt>) -> Self {
+        ssci.zip(salt).map_or(Self::Sci(sci), |(ssci, salt)| Self::Ssci(ssci, salt))
+    }
+}
+
+/// The file in `directory` that [`PnStore::transmit`] reads, whether it is there or not. For those who
+/// only look.
+#[must_use]
+pub fn transmit_path(directory: &Path, key_check: &[u8; 16], nonce: &NonceIdentity) -> PathBuf {
+    directory.join(Record::new(Direction::Transmit, key_check, nonce, 1).file_name())
+}
+
+/// The file in `directory` that [`PnStore::receive`] reads, whether it is there or not.
+#[must_use]
+pub fn receive_path(directory: &Path, key_check: &[u8; 16], nonce: &NonceIdentity) -> PathBuf {
+    directory.join(Record::new(Direction::Receive, key_check, nonce, 1).file_name())
+}
+
 /// Why an SA's packet numbers cannot be had.
 #[derive(Debug, Error)]
 pub enum PnStoreError {

@@ -284,6 +284,20 @@ impl Uplink {
     }
 }
 
+/// The interface `name` of the calling thread's namespace, if it could be taken; it stays as it is.
+///
+/// # Errors
+/// [`UplinkError`]: why not, as far as looking tells.
+pub fn inspect(name: &str, isolation: Isolation) -> Result<Link, UplinkError> {
+    let link = Place::Here.find(name)?.ok_or_else(|| UplinkError::Missing(name.to_owned()))?;
+    if link.name != name {
+        return Err(UplinkError::OtherName { name: name.to_owned(), own: link.name });
+    }
+    let barrier = Place::Here.netlink(name, Netlink::has_barrier)?;
+    checks::check(&link, isolation, barrier)?;
+    Ok(link)
+}
+
 /// Where the interface `name` is, and what it is like there.
 fn find(name: &str, private: Option<&Place>) -> Result<(Place, Link), UplinkError> {
     let left = match private {
