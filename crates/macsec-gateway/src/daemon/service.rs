@@ -38,6 +38,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the main thread looks around if nothing happens.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a port may take for a turn, which it makes once a second even if nothing happens.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of longer frames, a capture has the beginning.
 const CAPTURED_OCTETS: usize = 16 * 1024;
 
@@ -53,8 +55,8 @@ pub(super) struct Service {
     started: Instant,
     /// How often to feed the watchdog, if there is one.
     watchdog: Option<Duration>,
-    /// The turns that each port had made when the watchdog was last fed.
-    turns: HashMap<String, u64>,
+    /// The turns that each port had made when all were last seen to move, and when that was.
+    turns: (HashMap<String, u64>, Instant),
     /// Last, so that the socket is there as long as anything else is.
     _server: Server,
 }
@@ -86,7 +88,7 @@ impl Service {
             signals,
             started: Instant::now(),
             watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 3),
-            turns: HashMap::new(),
+            turns: (HashMap::new(), Instant::now()),
             _server: server,
         };
         match service.start_ports(ports.into_iter().map(Arc::new)) {
@@ -128,7 +130,7 @@ impl Service {
     fn answer(&mut self, request: Request) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(self.status())),
-            Request::Reload { dry_run } => match self.reload(dry_run) {
+            Request::Reload { dry_run } => match self.reload_and_tell(dry_run) {
                 Ok(changes) => Reply::Changes(changes),
                 Err(reasons) => Reply::Refused(reasons),
             },
@@ -160,17 +162,26 @@ impl Service {
     }
 
     fn reload_on_signal(&mut self) {
-        let now = NotifyState::monotonic_usec_now();
-        notify(&[NotifyState::Reloading]);
-        if let Ok(now) = now {
-            notify(&[now]);
-        }
-        match self.reload(false) {
+        match self.reload_and_tell(false) {
             Ok(changes) if changes.is_empty() => info!("reload: nothing has changed"),
             Ok(changes) => changes.iter().for_each(|change| info!("reload: {change}")),
             Err(reasons) => reasons.iter().for_each(|reason| error!("reload refused: {reason}")),
         }
+    }
+
+    /// Reloads, and has systemd know when that begins and ends.
+    fn reload_and_tell(&mut self, dry_run: bool) -> Result<Vec<String>, Vec<String>> {
+        if dry_run {
+            return self.reload(dry_run);
+        }
+        // One message: systemd takes a reload only with the time of its beginning.
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+        let result = self.reload(dry_run);
         notify(&[NotifyState::Ready]);
+        result
     }
 
     /// Goes over to what the file says now; nothing that is the same is touched. All or nothing as far
@@ -201,6 +212,8 @@ impl Service {
             }
             for step in steps {
                 lines.extend(self.carry_out(step));
+                // Each may wait for a port.
+                self.feed_watchdog();
             }
             // The order of the file.
             let place = |name: &str| new.iter().position(|port| port.name == name);
@@ -271,19 +284,23 @@ impl Service {
         self.ports.drain(..).for_each(PortThread::join);
     }
 
-    /// Feeds the watchdog if every port has moved since it was last fed.
+    /// Feeds the watchdog if every port has moved since it was last fed. One that has not yet need not
+    /// hang: this is called as often as somebody asks.
     fn feed_watchdog(&mut self) {
         if self.watchdog.is_none() {
             return;
         }
         let turns = |port: &PortThread| (port.config.name.clone(), port.turns());
         let now: HashMap<_, _> = self.ports.iter().map(turns).collect();
-        let stuck = |(name, turns): &(&String, &u64)| self.turns.get(*name) == Some(*turns);
-        if let Some((name, _)) = now.iter().find(stuck) {
-            warn!(port = name, "the port does not move");
+        let (before, since) = &self.turns;
+        let still = |(name, turns): &(&String, &u64)| before.get(*name) == Some(*turns);
+        if let Some((name, _)) = now.iter().find(still) {
+            if since.elapsed() > TURN_TIMEOUT {
+                warn!(port = name, "the port does not move");
+            }
             return;
         }
-        self.turns = now;
+        self.turns = (now, Instant::now());
         notify(&[NotifyState::Watchdog]);
     }
 }
