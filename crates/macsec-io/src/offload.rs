@@ -193,7 +193,7 @@ impl Features {
 /// A socket for ioctls on `interface`, and its name for them.
 fn address(interface: &str) -> Result<(OwnedFd, [u8; libc::IFNAMSIZ]), OffloadError> {
     let name = interface::raw_name(interface)?;
-    let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+    let socket = sys::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0);
     Ok((socket.map_err(|e| io_error(interface, e))?, name))
 }
 
