@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use macsec_io::netns::Namespace;
+use macsec_io::{
+    netlink::{Netlink, VethEnd},
+    netns::Namespace,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -81,9 +84,13 @@ impl Drop for Service {
 }
 
 fn write_config(directory: &Path, port: &str) {
+    write_config_with(directory, port, "");
+}
+
+fn write_config_with(directory: &Path, port: &str, more: &str) {
     let text = format!(
         "control_socket = \"{0}/sock\"\nstate_directory = \"{0}/state\"\n\
-         [[port]]\nname = \"{port}\"\nuplink = \"up0\"\nisolation = \"filter\"\n",
+         [[port]]\nname = \"{port}\"\nuplink = \"up0\"\nisolation = \"filter\"\n{more}\n",
         directory.display()
     );
     fs::write(directory.join("macsec.toml"), text).unwrap();
@@ -198,5 +205,34 @@ fn a_gateway_that_hangs_does_not_feed_the_watchdog() {
         service.signal(Signal::CONT);
         service.systemd.set_read_timeout(Some(PATIENCE)).unwrap();
         assert_eq!(service.told(), ["WATCHDOG=1"], "and goes on when it can");
+    });
+}
+
+/// It kept the MTU and the MAC address that it had had over the uplink before.
+#[test]
+fn the_tap_follows_an_uplink_that_is_taken_anew() {
+    run(|| {
+        let mut netlink = Netlink::open().unwrap();
+        let plug = |netlink: &mut Netlink, mac: [u8; 6]| {
+            netlink.create_veth(&VethEnd::new("up0").mac(mac), &VethEnd::new("far0")).unwrap();
+            netlink.set_up("far0").unwrap();
+        };
+        plug(&mut netlink, [2, 0, 0, 0, 0, 1]);
+        let service = Service::start(None);
+        assert_eq!(service.told(), ["READY=1"]);
+        let tap = netlink.link("wan0").unwrap();
+        assert_eq!((tap.mtu, tap.mac), (1468, Some([2, 0, 0, 0, 0, 1])));
+
+        write_config_with(service.directory.path(), "wan0", "uplink_mtu = 1600");
+        assert_eq!(service.control(&["reload"]), 0);
+        assert_eq!(netlink.link("wan0").unwrap().mtu, 1568);
+
+        netlink.delete_link("up0").unwrap();
+        plug(&mut netlink, [2, 0, 0, 0, 0, 3]);
+        let until = Instant::now() + PATIENCE;
+        while netlink.link("wan0").unwrap().mac != Some([2, 0, 0, 0, 0, 3]) {
+            assert!(Instant::now() < until, "{:?}", netlink.link("wan0"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
 }

@@ -296,6 +296,8 @@ impl Runner {
             "uplink taken"
         );
         self.uplink = Some(owned);
+        // Its MTU and MAC address follow those of the uplink.
+        self.tap = None;
         Ok(())
     }
 
