@@ -311,7 +311,9 @@ fn two_gateways_that_understand_each_other() {
         let names = |status: &PortStatus| status.local.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&status.ports[0]), names(&idle()));
 
-        let doctor = with_traffic(bench);
+        // On a busy machine a frame may have to wait for the disk, and be told of.
+        let mut doctors = std::iter::repeat_with(|| with_traffic(bench)).take(5);
+        let doctor = doctors.find(|doctor| !doctor.all("traffic").is_empty()).expect("traffic");
         assert_eq!(doctor.the_one("traffic").0, "ok", "{doctor:?}");
         assert_eq!(doctor.the_one("controlled port").0, "ok", "{doctor:?}");
         assert_eq!(doctor.the_one("offloads").0, "ok", "{doctor:?}");

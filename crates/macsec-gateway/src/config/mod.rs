@@ -148,6 +148,15 @@ pub struct StaticKeys {
     pub peers: Vec<Peer>,
 }
 
+impl StaticKeys {
+    /// Whether the same SAs are made of both. `first_use` is only about the record at the start.
+    #[must_use]
+    pub fn gives_same_sas(&self, other: &Self) -> bool {
+        let sas = |keys: &Self| (keys.an, keys.ssci);
+        sas(self) == sas(other) && self.key == other.key && self.peers == other.peers
+    }
+}
+
 /// `[[port.static_keys.peer]]`: another end.
 #[derive(Debug, PartialEq)]
 pub struct Peer {

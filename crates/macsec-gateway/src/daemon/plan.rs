@@ -66,6 +66,7 @@ impl fmt::Display for Step {
 
 const NEXT_FRAME: &str = "from the next frame on";
 const PAUSE: &str = "frames are lost for a moment";
+const NEXT_START: &str = "for keys that are not in use yet";
 const REKEYED: &str = "traffic stops until the other end has the same";
 const OTHER_TAP: &str =
     "the former TAP goes, with its addresses and routes, unless it is persistent";
@@ -124,10 +125,10 @@ fn key_changes(old: &PortConfig, new: &PortConfig) -> Option<String> {
         (Some(old), Some(new)) if old.key.check != new.key.check => {
             Some(format!("SAK {} -> {}: {REKEYED}", old.key.check, new.key.check))
         }
-        (Some(old), Some(new)) if old != new => {
-            Some(format!("static_keys: the SAs are made anew, {PAUSE}"))
-        }
-        _ => None,
+        (Some(old), Some(new)) if old.gives_same_sas(new) => (old.first_use != new.first_use)
+            .then(|| format!("first_use {} -> {}: {NEXT_START}", old.first_use, new.first_use)),
+        (Some(_), Some(_)) => Some(format!("static_keys: the SAs are made anew, {PAUSE}")),
+        (None, None) => None,
     }
 }
 
@@ -145,7 +146,7 @@ fn confidentiality(confidentiality: Confidentiality) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -153,6 +154,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("macsec.toml");
         fs::write(&file, ports).expect("written");
+        // It may hold a key.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("private");
         let mut config = Config::load(&file).expect("valid").config;
         let ports = std::mem::take(&mut config.ports).into_iter().map(Arc::new).collect();
         (config, ports)
@@ -192,6 +195,22 @@ mod tests {
                  bypass_ethertypes [] -> [0x88cc]: {NEXT_FRAME}"
             )]
         );
+    }
+
+    /// To take it out is what everybody is told to do after the first start.
+    #[test]
+    fn first_use_is_taken_out_without_a_pause() {
+        let keys = |first_use, an| {
+            format!(
+                "{A}cipher_suite = \"gcm-aes-128\"\n[port.static_keys]\nfirst_use = {first_use}\n\
+                 an = {an}\nsak = \"42424242424242424242424242424242\"\n\
+                 [[port.static_keys.peer]]\nsci = \"02-00-00-00-00-02-0001\"\nan = 0\n"
+            )
+        };
+        let line = told(&keys(true, 0), &keys(false, 0));
+        assert_eq!(line, [format!("port a: first_use true -> false: {NEXT_START}")]);
+        let line = told(&keys(true, 0), &keys(false, 1));
+        assert_eq!(line, [format!("port a: static_keys: the SAs are made anew, {PAUSE}")]);
     }
 
     #[test]

@@ -450,7 +450,10 @@ impl Runner {
             self.tap = None;
         }
         let keys = |c: &PortConfig| (c.cipher_suite, c.confidentiality);
-        let same_keys = old.static_keys == new.static_keys && keys(&old) == keys(new);
+        let same_keys = match (&old.static_keys, &new.static_keys) {
+            (Some(a), Some(b)) => a.gives_same_sas(b) && keys(&old) == keys(new),
+            (a, b) => a.is_none() && b.is_none(),
+        };
         if !same_keys && let Some(port) = &mut self.port {
             keys::remove(port);
             self.keys_since = None;
