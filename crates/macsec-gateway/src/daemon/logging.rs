@@ -21,6 +21,8 @@ pub(super) fn start(format: Format, level: LevelFilter) {
         .with_writer(io::stderr)
         .with_max_level(level)
         .with_target(false)
+        // If standard error has gone, saying so there would be the end of the thread that does.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     // It fails only if there is a log already: then that one is used.
     let _ = match format {

@@ -18,7 +18,11 @@ mod service;
 mod signals;
 mod surroundings;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Args;
 use tracing::{info, level_filters::LevelFilter};
@@ -55,7 +59,8 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(service) => service.run(),
         Err(reasons) => {
             for reason in reasons {
-                eprintln!("macsec run: {reason}");
+                // Nobody may be reading.
+                let _ = writeln!(io::stderr(), "macsec run: {reason}");
             }
             ExitCode::from(exit::CANNOT_RUN)
         }

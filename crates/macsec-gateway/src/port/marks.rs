@@ -12,7 +12,8 @@ use crate::pn_store::{
     Failures, NO_PN_LEFT, PnSignal, PnWriter, ReceiveMark, ReceivePns, TransmitMark, TransmitPns,
 };
 
-/// How long frames that need a new mark wait for the disk before they are dropped.
+/// How long frames that need a new mark wait for the disk before they are dropped. Those that come after
+/// them do not wait, until the disk has answered: the port has other things to do.
 const DISK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The marks of a port's SAs.
@@ -40,6 +41,8 @@ struct ReceiveSaMark {
     sci: Sci,
     an: An,
     pns: ReceivePns,
+    /// The disk has not answered in time.
+    overdue: bool,
 }
 
 impl Marks {
@@ -55,7 +58,12 @@ impl Marks {
         Self {
             transmit: TransmitSaMark { an, ki, pns: writer.transmit(mark) },
             receive: receive
-                .map(|(sci, an, mark)| ReceiveSaMark { sci, an, pns: writer.receive(mark) })
+                .map(|(sci, an, mark)| ReceiveSaMark {
+                    sci,
+                    an,
+                    pns: writer.receive(mark),
+                    overdue: false,
+                })
                 .collect(),
             signal: writer.signal(),
             writer,
@@ -112,15 +120,18 @@ impl Marks {
         }
     }
 
-    /// Whether all that has been received is on record. Waits for the disk if it must: that is, if a
-    /// peer's packet numbers have taken a leap.
+    /// Whether all that has been received is on record. Waits for the disk if it must, a moment: that
+    /// is, if a peer's packet numbers have taken a leap.
     pub(super) fn cover_received(&mut self, secy: &PortSecY) -> bool {
         let now = Instant::now();
         self.receive.iter_mut().all(|sa| match sa.next_pn(secy) {
             Some(next_pn) if next_pn > sa.pns.limit() => {
-                sa.pns.wait_until_durable(next_pn, DISK_TIMEOUT)
+                let patience = if sa.overdue { Duration::ZERO } else { DISK_TIMEOUT };
+                sa.overdue = !sa.pns.wait_until_durable(next_pn, patience);
+                !sa.overdue
             }
             Some(next_pn) => {
+                sa.overdue = false;
                 sa.pns.want(next_pn, now);
                 true
             }
