@@ -30,7 +30,8 @@ use macsec_io::{
 
 use daemon::{
     bench::{
-        Edge, FAR, NEAR, SAK_128, SAK_256, Station, Wan, figure, number_of, numbered, plug, quiet,
+        Edge, FAR, NEAR, Random, SAK_128, SAK_256, Station, Wan, figure, number_of, numbered, plug,
+        quiet,
     },
     peer::Peer,
 };
@@ -117,7 +118,7 @@ fn kill_and_kill_again(
 
 fn open_station(interface: &str) -> Station {
     let mode = RxMode::Slots { frames: 65536 };
-    Station::open_with(interface, RxConfig { mode, max_frame: 256, ..RxConfig::default() })
+    Station::open_with(interface, &RxConfig { mode, max_frame: 256, ..RxConfig::default() })
 }
 
 /// What all threads of a test look at.
@@ -280,18 +281,6 @@ impl Numbers {
     fn contains(&self, number: u64) -> bool {
         let block = self.blocks.get(&(number >> 10));
         block.is_some_and(|words| words[(number >> 6 & 15) as usize] & (1 << (number & 63)) != 0)
-    }
-}
-
-/// Numbers that are as good as random, and the same each time (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
     }
 }
 

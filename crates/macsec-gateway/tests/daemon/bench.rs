@@ -123,8 +123,12 @@ impl Edge {
         let mut command = Command::new(env!("CARGO_BIN_EXE_macsec"));
         command.arg("run").arg("--config").arg(self.path("macsec.toml")).args(options);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let child = self.run(|| command.spawn()).expect("the binary has been built");
-        Daemon { child, socket: self.socket(), log }
+        self.adopt(self.run(|| command.spawn()).expect("the binary has been built"))
+    }
+
+    /// A gateway that has been started in some other way.
+    pub fn adopt(&self, child: Child) -> Daemon {
+        Daemon { child, socket: self.socket(), log: self.path("log") }
     }
 
     /// A gateway with these ports, which answers.
@@ -395,11 +399,11 @@ impl Station {
     pub fn open(interface: &str) -> Self {
         // Enough for seconds in which this process does not get its turn.
         let mode = RxMode::Slots { frames: 16384 };
-        Self::open_with(interface, RxConfig { mode, promiscuous: true, ..RxConfig::default() })
+        Self::open_with(interface, &RxConfig { mode, promiscuous: true, ..RxConfig::default() })
     }
 
-    pub fn open_with(interface: &str, rx: RxConfig) -> Self {
-        let rx = PacketRxRing::open(interface, &rx).expect("a ring");
+    pub fn open_with(interface: &str, rx: &RxConfig) -> Self {
+        let rx = PacketRxRing::open(interface, rx).expect("a ring");
         let tx = TxConfig { max_frame: 9728, ..TxConfig::default() };
         let tx = PacketTxRing::open(interface, &tx).expect("a ring");
         Self { rx, tx }
@@ -436,4 +440,20 @@ impl Station {
 /// Prints a figure even if the test passes.
 pub fn figure(text: &str) {
     let _ = writeln!(std::io::stderr(), "FIGURE {text}");
+}
+
+/// Numbers that are as good as random, and the same each time (xorshift).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
 }

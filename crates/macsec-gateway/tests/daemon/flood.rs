@@ -12,7 +12,7 @@ use macsec_gateway::status::PortStatus;
 
 use crate::{
     Line,
-    bench::{FAR, NEAR, PATIENCE, Station, Wan, figure},
+    bench::{FAR, NEAR, PATIENCE, Random, Station, Wan, figure},
     traffic::Traffic,
 };
 
@@ -36,18 +36,21 @@ fn unknown_sci(random: &mut Random) -> Vec<u8> {
 }
 
 fn macsec_garbage(random: &mut Random) -> Vec<u8> {
-    frame(&[&[0x88, 0xe5], &*random.octets()].concat())
+    frame(&[&[0x88, 0xe5], &*octets(random)].concat())
 }
 
 fn eapol(random: &mut Random) -> Vec<u8> {
-    frame(&[&[0x88, 0x8e, 3, 5], &*random.octets()].concat())
+    frame(&[&[0x88, 0x8e, 3, 5], &*octets(random)].concat())
 }
 
 fn garbage(random: &mut Random) -> Vec<u8> {
-    frame(&random.octets())
+    frame(&octets(random))
 }
 
-const KINDS: [(&str, fn(&mut Random) -> Vec<u8>); 5] = [
+/// Makes the next frame.
+type Kind = fn(&mut Random) -> Vec<u8>;
+
+const KINDS: [(&str, Kind); 5] = [
     ("random octets", garbage),
     ("0x888e", eapol),
     ("0x88e5, right SCI, wrong ICV", wrong_icv),
@@ -97,12 +100,7 @@ fn a_flood_starves_nobody_and_takes_no_memory() {
 
 /// Sends from the far end for some time, with `meanwhile` again and again, and returns how many frames
 /// have gone.
-fn flood(
-    line: &Line,
-    kind: fn(&mut Random) -> Vec<u8>,
-    time: Duration,
-    mut meanwhile: impl FnMut(),
-) -> u64 {
+fn flood(line: &Line, kind: Kind, time: Duration, mut meanwhile: impl FnMut()) -> u64 {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -187,19 +185,7 @@ fn frame(behind_addresses: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Numbers that are as good as random, and the same each time (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn octets(&mut self) -> Vec<u8> {
-        let words = 8 + self.next() % 24;
-        (0..words).flat_map(|_| self.next().to_be_bytes()).collect()
-    }
+fn octets(random: &mut Random) -> Vec<u8> {
+    let words = 8 + random.below(24);
+    (0..words).flat_map(|_| random.next().to_be_bytes()).collect()
 }

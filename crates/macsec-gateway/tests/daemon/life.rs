@@ -160,6 +160,12 @@ fn two_gateways_do_not_share() {
     edge.write("macsec.toml", &file, 0o600);
     refused(edge, "in use by another process or port");
     assert!(!edge.path("second.sock").exists());
+    // Another key and state, but the same uplink.
+    edge.configure(&[&Wan { sak_file: "other256", ..Wan::default() }.lines("tap = \"lan0\"")]);
+    let file = fs::read_to_string(edge.path("macsec.toml")).expect("a file");
+    let file = file.replace("control.sock", "second.sock").replace("/state\"", "/state2\"");
+    edge.write("macsec.toml", &file, 0o600);
+    refused(edge, "uplink up0: another gateway has it");
 
     traffic.all_pass(100);
     gateway.stop();

@@ -12,6 +12,7 @@ mod peer;
 mod reload;
 mod secrets;
 mod traffic;
+mod trouble;
 
 use macsec_io::netns::Namespace;
 

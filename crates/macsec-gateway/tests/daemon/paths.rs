@@ -15,7 +15,7 @@ struct Link {
 
 impl Link {
     /// With these configurations, over a wire of this MTU. None where there are no privileges.
-    fn new(mtu: u32, wans: [Wan; 2]) -> Option<Self> {
+    fn new(mtu: u32, wans: &[Wan; 2]) -> Option<Self> {
         let edges = match (Edge::new(), Edge::new()) {
             (Ok(a), Ok(b)) => [a, b],
             (Err(error), _) | (_, Err(error)) => {
@@ -28,7 +28,7 @@ impl Link {
             edge.run(|| bench::quiet("up0"));
             edge.netlink(|netlink| netlink.set_mtu("up0", mtu)).expect("an MTU");
         }
-        let [a, b] = &wans;
+        let [a, b] = wans;
         let mut gateways = [edges[0].start(&[a]), edges[1].start(&[b])];
         for gateway in &mut gateways {
             gateway.secured();
@@ -127,7 +127,7 @@ fn every_suite_and_protection() {
         let protections = ["", "confidentiality = false"].into_iter();
         for protection in protections.chain(offsets.into_iter().filter(|_| !xpn)) {
             let wan = Wan { suite, sak_file, ..Wan::default() }.lines(protection);
-            let Some(mut link) = Link::new(1500, pair(&wan)) else { return };
+            let Some(mut link) = Link::new(1500, &pair(&wan)) else { return };
             link.mtus_are(1468);
             link.carries(plain(1468));
             let encrypted = link.gateways[0].port("wan0").secy.expect("a SecY").transmit_sc;
@@ -140,7 +140,7 @@ fn every_suite_and_protection() {
 
 #[test]
 fn jumbo_frames() {
-    let Some(mut link) = Link::new(9000, pair(&Wan::default())) else { return };
+    let Some(mut link) = Link::new(9000, &pair(&Wan::default())) else { return };
     link.mtus_are(8968);
     link.carries(plain(8968));
     link.end();
@@ -153,7 +153,7 @@ fn vlan_tags_inside() {
         ("inner_vlan_tags = 1", 1464, ONE_TAG),
         ("inner_vlan_tags = 2", 1460, TWO_TAGS),
     ] {
-        let Some(mut link) = Link::new(1500, pair(&Wan::default().lines(lines))) else { return };
+        let Some(mut link) = Link::new(1500, &pair(&Wan::default().lines(lines))) else { return };
         link.mtus_are(mtu);
         // Without room set aside for the tag, frames with one have to be shorter by it. And a socket
         // may exceed the MTU by one tag only.
@@ -183,7 +183,7 @@ fn vlan_tags_in_clear() {
         assert!(!seen.windows(16).any(|octets| octets == [0xa5; 16]), "in clear: {seen:02x?}");
         gateway.stop();
 
-        let Some(mut link) = Link::new(1500, pair(&Wan::default().lines(lines))) else { return };
+        let Some(mut link) = Link::new(1500, &pair(&Wan::default().lines(lines))) else { return };
         link.mtus_are(mtu);
         // A socket may exceed the MTU by one tag only.
         let room = if tags == ONE_TAG { mtu } else { mtu - 4 };
@@ -200,14 +200,14 @@ fn a_peer_with_a_key_of_its_own() {
     let own = |file| format!("sak_file = \"{file}\"\nsalt = {:?}", SALT);
     let b = Wan { sak_file: "other256", ssci: 2, peer: NEAR, ..Wan::default() };
     let wans = [Wan { peer_lines: own("other256"), ..a }, Wan { peer_lines: own("k256"), ..b }];
-    let Some(mut link) = Link::new(1500, wans) else { return };
+    let Some(mut link) = Link::new(1500, &wans) else { return };
     link.carries(plain(1468));
     link.end();
 }
 
 #[test]
 fn a_thousand_frames_each_way_and_none_lost() {
-    let Some(mut link) = Link::new(1500, pair(&Wan::default())) else { return };
+    let Some(mut link) = Link::new(1500, &pair(&Wan::default())) else { return };
     for round in 0..10 {
         link.carries(|destination, source| {
             (0..100).map(|n| numbered(destination, source, round * 100 + n, 500)).collect()
