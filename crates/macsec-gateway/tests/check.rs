@@ -82,7 +82,7 @@ fn says_what_will_be_in_force() {
         "\
 port wan0: uplink eth1, TAP macsec0
   uplink        MTU 1600, in the namespace wires
-  TAP           MTU 1564, MAC address 02:00:00:00:00:07
+  TAP           MTU 1560, MAC address 02:00:00:00:00:07
   SCI           02-00-00-00-00-01-0001; in every frame
   cipher suite  gcm-aes-xpn-128, encrypted
   transmit      protected

@@ -54,7 +54,7 @@ fn everything_else_than_by_default() {
             .to_owned()
             + &port(
                 "isolation = \"filter\"\nuplink_mtu = 9000\npromiscuous = true\ntap = \"macsec0\"\n\
-             mac = \"02:00:00:00:00:07\"\nmtu = 8960\ninner_vlan_tags = 2\n\
+             mac = \"02:00:00:00:00:07\"\nmtu = 8952\ninner_vlan_tags = 2\n\
              sci = \"02-00-00-00-00-01-0007\"\ncipher_suite = \"gcm-aes-256\"\n\
              confidentiality_offset = 50\nprotect_frames = false\nvalidate_frames = \"check\"\n\
              replay_window = 64\ndetect_duplicates = true\nalways_include_sci = false\n\
@@ -81,7 +81,7 @@ fn everything_else_than_by_default() {
         promiscuous: true,
         tap: "macsec0".into(),
         mac: Some("02:00:00:00:00:07".parse().expect("a MAC address")),
-        mtu: Some(8960),
+        mtu: Some(8952),
         inner_vlan_tags: 2,
         sci: Some("02-00-00-00-00-01-0007".parse().expect("an SCI")),
         cipher_suite: CipherSuite::GcmAes256,
