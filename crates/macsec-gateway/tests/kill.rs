@@ -1,6 +1,6 @@
 //! `macsec run` is killed at any instant, again and again, with traffic both ways.
 //!
-//! On the wire no packet number ever comes twice; nothing that a killed gateway has delivered is
+//! Now and then its disk does not write before, so that traffic reaches the marks. On the wire no packet number ever comes twice; nothing that a killed gateway has delivered is
 //! delivered once more; and each time it comes up by itself. `MACSEC_KILLS` says how often (25).
 
 mod common;
@@ -12,6 +12,8 @@ mod daemon {
 
 use std::{
     collections::{HashMap, VecDeque},
+    fs,
+    os::unix::fs::PermissionsExt,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -96,11 +98,12 @@ fn kill_and_kill_again(
     let sent = world.sent.lock().expect("sound");
     let delivered = world.delivered.lock().expect("sound");
     figure(&format!(
-        "{suite}, {isolation}: {kills} kills in {:.0} s, {} of them while it started; {} frames sent by \
-         the gateway, {} PNs repeated; {} frames delivered, {} sent once more after a kill, {} \
+        "{suite}, {isolation}: {kills} kills in {:.0} s, {} of them while it started, {} while no mark \
+         could be written; {} frames sent by the gateway, {} PNs repeated; {} frames delivered, {} sent once more after a kill, {} \
          delivered twice",
         began.elapsed().as_secs_f64(),
         world.killed_early.load(Ordering::Relaxed),
+        world.killed_stuck.load(Ordering::Relaxed),
         sent.count,
         sent.repeated,
         delivered.count,
@@ -133,7 +136,10 @@ struct World {
     replayed: AtomicU64,
     /// Counts kills.
     life: AtomicU64,
+    /// The life in which there are new frames again.
+    resumed: AtomicU64,
     killed_early: AtomicU64,
+    killed_stuck: AtomicU64,
     /// Where the gateway's peer is to go on, so that it takes its frames at once.
     go_on_with: AtomicU64,
     in_clear: AtomicU64,
@@ -146,9 +152,19 @@ impl World {
         let mut gateway = edge.start(&[wan]);
         gateway.secured();
         let mut killed = 0;
+        let state = edge.path("state");
+        let allow =
+            |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).expect("mode");
         loop {
             thread::sleep(Duration::from_millis(random.below(400)));
+            if random.below(4) == 0 {
+                // The marks stay where they are, and traffic comes up to them.
+                allow(0o500);
+                thread::sleep(Duration::from_millis(random.below(800)));
+                self.killed_stuck.fetch_add(1, Ordering::Relaxed);
+            }
             gateway.kill();
+            allow(0o700);
             killed += 1;
             edge.configure(&[&Wan { first_use: false, ..wan.clone() }]);
             self.life.fetch_add(1, Ordering::Relaxed);
@@ -168,6 +184,9 @@ impl World {
             let secy = status.ports[0].secy.as_ref().expect("a SecY");
             let lowest_pn = secy.receive_sc[0].receive_sa[0].lowest_pn;
             self.go_on_with.store(lowest_pn, Ordering::Relaxed);
+            // At first there are old frames only: new ones would make all of them late.
+            thread::sleep(Duration::from_millis(random.below(200)));
+            self.resumed.store(self.life.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         gateway.stop();
         // And after a clean end.
@@ -192,7 +211,8 @@ impl World {
                 old = known.map(|(_, frame)| frame.clone()).collect();
             }
             peer.raise(self.go_on_with.load(Ordering::Relaxed));
-            for _ in 0..BURST {
+            let fresh = if self.resumed.load(Ordering::Relaxed) == life { BURST } else { 0 };
+            for _ in 0..fresh {
                 number += 1;
                 let frame = peer.protect(&numbered(NEAR, FAR, number, FRAME_OCTETS));
                 let _ = station.tx.push(&frame);
