@@ -237,9 +237,8 @@ impl Runner {
         if let Some(port) = &mut self.port {
             port.detach_uplink();
         }
-        // It is gone, so there is nothing to give back. The next one may have another address and MTU.
+        // It is gone, so there is nothing to give back.
         drop(owned);
-        self.tap = None;
     }
 
     /// Looks at what is there: the uplink's signal and MTU, and silent peers.

@@ -114,6 +114,7 @@ fn an_uplink_that_is_pulled_and_put_back() {
             gateway.shows("NOT THERE");
             gateway.shows("wan0: CLOSED");
             gateway.shows("!! uplink up0");
+            assert!(gateway.port("wan0").tap.present, "the TAP has stayed");
             tap_becomes(line, "without carrier", |tap| !tap.carrier);
             line.plug("up0", "far0", NEAR);
             gateway.secured();
