@@ -5,6 +5,7 @@
 //!   one thread a port      frames, and all that the port stands on: see `runner`
 //!   one thread a port      packet numbers on record, if the keys are static: see `pn_store`
 //!   one resident thread    in the private namespace: see `macsec_io::netns::Resident`
+//!   one thread             writes the log: see `logging`
 //! ```
 //!
 //! A port's thread never waits for the main thread.
@@ -28,7 +29,7 @@ use clap::Args;
 use tracing::{info, level_filters::LevelFilter};
 
 pub use self::logging::Format;
-use self::surroundings::Surroundings;
+use self::{logging::Log, surroundings::Surroundings};
 use crate::{config::Config, exit, privileges};
 
 /// Options of `macsec run`.
@@ -54,8 +55,16 @@ pub struct Options {
 /// Runs the gateway until a signal ends it. Exit code 2 if it cannot start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    logging::start(options.log_format, options.log_level);
-    match start(options) {
+    let log = Log { format: options.log_format, level: options.log_level };
+    let prepared = log.during(|| prepare(options));
+    // Before a port has anything to say, and until the last has said it.
+    let _writer = log.start();
+    let service = prepared.and_then(|(config, surroundings)| {
+        let service = service::Service::start(options, config, surroundings)?;
+        info!(configuration = %options.config.display(), "gateway started");
+        Ok(service)
+    });
+    match service {
         Ok(service) => service.run(),
         Err(reasons) => {
             for reason in reasons {
@@ -67,8 +76,9 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Brings everything up, or says in one line each why not.
-fn start(options: &Options) -> Result<service::Service, Vec<String>> {
+/// Reads the configuration and does what takes privileges, all of which are gone afterwards but those
+/// that ports need. Or says in one line each why not.
+fn prepare(options: &Options) -> Result<(Config, Surroundings), Vec<String>> {
     let one = |reason: String| vec![reason];
     // Before there is a key in memory.
     privileges::harden().map_err(|error| one(error.to_string()))?;
@@ -80,7 +90,5 @@ fn start(options: &Options) -> Result<service::Service, Vec<String>> {
     let surroundings = Surroundings::new(&loaded.config).map_err(one)?;
     // Before there are other threads, which inherit what is left.
     privileges::drop_capabilities(privileges::RUNNING).map_err(|error| one(error.to_string()))?;
-    let service = service::Service::start(options, loaded.config, surroundings)?;
-    info!(configuration = %options.config.display(), "gateway started");
-    Ok(service)
+    Ok((loaded.config, surroundings))
 }
