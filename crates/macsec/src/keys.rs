@@ -117,11 +117,18 @@ impl<S> KeyStore<S> {
         self.slots.as_ref().get(usize::from(index))?.0.as_ref()
     }
 
+    pub(crate) fn iter<'a, K: 'a>(&'a self) -> impl Iterator<Item = &'a InstalledKey<K>>
+    where
+        S: Storage<KeySlot<K>>,
+    {
+        self.slots.as_ref().iter().filter_map(|slot| slot.0.as_ref())
+    }
+
     pub(crate) fn any_xpn<K>(&self) -> bool
     where
         S: Storage<KeySlot<K>>,
     {
-        self.slots.as_ref().iter().filter_map(|slot| slot.0.as_ref()).any(|key| key.suite.is_xpn())
+        self.iter().any(|key| key.suite.is_xpn())
     }
 }
 

@@ -196,6 +196,11 @@ where
         self.keys.find(ki).map(|(_, key)| key.suite)
     }
 
+    /// The KIs of all keys that are installed, be they in use or not.
+    pub fn keys(&self) -> impl Iterator<Item = Ki> + '_ {
+        self.keys.iter().map(|key| key.ki)
+    }
+
     /// Installs a transmit SA, not in use yet.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ pub struct PortConfig {
     pub uplink: String,
     /// How the host is kept away from the uplink. Default [`Isolation::Namespace`].
     pub isolation: Isolation,
-    /// The MTU to set on the uplink, 256 to 65535. Default: it is left as it is.
+    /// The MTU to set on the uplink, 256 to 64978. Default: it is left as it is.
     pub uplink_mtu: Option<u32>,
     /// Whether the uplink takes frames for any address. Default false.
     pub promiscuous: bool,

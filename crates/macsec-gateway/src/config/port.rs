@@ -25,7 +25,8 @@ const MAC_RULE: &str =
 /// How an SCI is written.
 pub(super) const SCI_RULE: &str = "aa-bb-cc-dd-ee-ff-pppp or 16 hexadecimal digits";
 
-const UPLINK_MTU: RangeInclusive<u32> = 256..=65535;
+/// The most is what a ring of the kernel's takes, with addresses, EtherType and two VLAN tags.
+const UPLINK_MTU: RangeInclusive<u32> = 256..=64_978;
 /// From the least that IPv4 needs to the most that Linux gives to a TAP.
 const TAP_MTU: RangeInclusive<u32> = 68..=65521;
 

@@ -53,4 +53,6 @@ pub enum Reply {
     Changes(Vec<String>),
     /// Why nothing was done: one line for each reason.
     Refused(Vec<String>),
+    /// The gateway has not answered in time. What was asked for may still come about.
+    NoAnswer,
 }

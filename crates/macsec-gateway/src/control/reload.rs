@@ -35,6 +35,12 @@ pub fn reload(options: &ReloadOptions) -> ExitCode {
             eprintln!("macsec reload: refused, nothing has changed");
             ExitCode::from(exit::FAILED)
         }
+        Ok(Reply::NoAnswer) => {
+            eprintln!(
+                "macsec reload: no answer in time; `macsec status` shows what has come of it"
+            );
+            ExitCode::from(exit::FAILED)
+        }
         Ok(Reply::Status(_)) => exit::cannot_run("reload", &"the gateway answers something else"),
         Err(error) => exit::cannot_run("reload", &error),
     }

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, PermissionsExt},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -57,7 +57,7 @@ impl Server {
     /// `AddrInUse` if another process listens there; else what the system says.
     pub(crate) fn start(path: &Path, questions: Address<Question>) -> io::Result<Self> {
         if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+            fs::create_dir_all(directory)?;
         }
         remove_stale(path)?;
         let listener = UnixListener::bind(path)?;
@@ -135,5 +135,5 @@ fn answer(request: Request, questions: &Address<Question>) -> Reply {
     let (answering, reply): (_, Receiver<Reply>) = sync_channel(1);
     let asked = questions.send((request, Answering(answering)));
     let reply = reply.recv_timeout(ANSWER_TIMEOUT).ok().filter(|_| asked);
-    reply.unwrap_or_else(|| Reply::Refused(vec!["the gateway does not answer".to_owned()]))
+    reply.unwrap_or(Reply::NoAnswer)
 }

@@ -60,6 +60,7 @@ fn look(options: &StatusOptions) -> Result<String, String> {
     let mut status = match ask(&options.socket, Request::Status) {
         Ok(Reply::Status(status)) => *status,
         Ok(Reply::Refused(reasons)) => return Err(reasons.join("; ")),
+        Ok(Reply::NoAnswer) => return Err("the gateway does not answer".to_owned()),
         Ok(Reply::Changes(_)) => return Err("the gateway answers something else".to_owned()),
         Err(error) => return Err(error.to_string()),
     };

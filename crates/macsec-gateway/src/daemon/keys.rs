@@ -3,7 +3,7 @@
 use std::io;
 
 use macsec::{
-    Confidentiality, ConfidentialityOffset, DataKey, DataKeyError, InstallError, Ki,
+    An, Confidentiality, ConfidentialityOffset, DataKey, DataKeyError, InstallError, Ki,
     LifeCycleError, ReceiveSa, Sak, Sci, TransmitSa,
 };
 use thiserror::Error;
@@ -56,36 +56,41 @@ pub(crate) fn install(
         return Err(KeysError::OwnSci(sci));
     }
 
+    // All of them first: what is missing here is found before anything has changed.
     let identity = NonceIdentity::of(sci, keys.ssci, keys.key.salt);
     let mark = store.transmit(&keys.key.check.0, &identity, keys.first_use)?;
     let next_pn = mark.next_pn(suite).ok_or(KeysError::Exhausted)?;
-    let ki = ki(&keys.key);
-    secy.install_key(&data_key(config, &keys.key)?)?;
-
-    let offset = match config.confidentiality {
-        Confidentiality::Encrypt(offset) => offset,
-        Confidentiality::IntegrityOnly => ConfidentialityOffset::Zero,
-    };
     let mut receive_marks = Vec::with_capacity(keys.peers.len());
     for peer in &keys.peers {
         let key = peer.key.as_ref().unwrap_or(&keys.key);
         let identity = NonceIdentity::of(peer.sci, peer.ssci, key.salt);
         let mark = store.receive(&key.check.0, &identity, keys.first_use)?;
+        receive_marks.push((peer.sci, peer.an, mark));
+    }
+    let writer = PnWriter::start(&config.name).map_err(KeysError::Writer)?;
+
+    let offset = match config.confidentiality {
+        Confidentiality::Encrypt(offset) => offset,
+        Confidentiality::IntegrityOnly => ConfidentialityOffset::Zero,
+    };
+    for (peer, (.., mark)) in keys.peers.iter().zip(&receive_marks) {
+        let key = peer.key.as_ref().unwrap_or(&keys.key);
         let lowest_pn = mark.lowest_pn(suite).ok_or(KeysError::Exhausted)?;
-        if secy.key_suite(self::ki(key)).is_none() {
+        let (an, ki, ssci) = (peer.an, ki(key), peer.ssci);
+        if secy.key_suite(ki).is_none() {
             secy.install_key(&data_key(config, key)?)?;
         }
         secy.create_receive_sc(peer.sci)?;
-        let (an, ki, ssci) = (peer.an, self::ki(key), peer.ssci);
         secy.install_receive_sa(peer.sci, &ReceiveSa { an, ki, ssci, lowest_pn, offset })?;
-        receive_marks.push((peer.sci, an, mark));
     }
-
-    let (an, ssci, confidentiality) = (keys.an, keys.ssci, config.confidentiality);
+    let (an, ki, ssci, confidentiality) =
+        (keys.an, ki(&keys.key), keys.ssci, config.confidentiality);
+    if secy.key_suite(ki).is_none() {
+        secy.install_key(&data_key(config, &keys.key)?)?;
+    }
     secy.install_transmit_sa(&TransmitSa { an, ki, ssci, next_pn, confidentiality })?;
     // Nothing is released before the marks say so.
     secy.limit_transmit_pn(an, ki, Some(0))?;
-    let writer = PnWriter::start(&config.name).map_err(KeysError::Writer)?;
     port.set_marks(Some(Marks::new(writer, (an, ki, mark), receive_marks)));
 
     let secy = port.secy_mut();
@@ -95,31 +100,23 @@ pub(crate) fn install(
     Ok(secy.enable_transmit_sa(an)?)
 }
 
-/// Takes all static keys out of use, with their packet numbers written down.
+/// Takes all static keys out of use, with their packet numbers written down. Good after an
+/// [`install`] that stopped half-way, too.
 pub(crate) fn remove(port: &mut Port) {
-    let marks = port.set_marks(None);
-    let secy = port.secy();
-    let transmit: Vec<_> =
-        macsec::An::ALL.into_iter().filter_map(|an| secy.transmit_sa(an)).collect();
-    let peers: Vec<Sci> = secy.receive_scs().collect();
-    let receive = peers.iter().flat_map(|sci| {
-        macsec::An::ALL.into_iter().filter_map(|an| secy.receive_sa(*sci, an)).map(|sa| sa.ki)
-    });
-    let mut kis: Vec<Ki> = receive.chain(transmit.iter().map(|sa| sa.ki)).collect();
-    kis.sort_unstable();
-    kis.dedup();
-
-    if let Some(marks) = marks {
-        marks.finish(secy);
+    if let Some(marks) = port.set_marks(None) {
+        marks.finish(port.secy());
     }
     let secy = port.secy_mut();
     // All of these are there, and each is its own last user.
+    let transmit: Vec<_> = An::ALL.into_iter().filter_map(|an| secy.transmit_sa(an)).collect();
     for sa in transmit {
         let _ = secy.delete_transmit_sa(sa.an, sa.ki);
     }
+    let peers: Vec<_> = secy.receive_scs().collect();
     for sci in peers {
         let _ = secy.delete_receive_sc(sci);
     }
+    let kis: Vec<_> = secy.keys().collect();
     for ki in kis {
         let _ = secy.remove_key(ki);
     }

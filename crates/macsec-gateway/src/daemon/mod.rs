@@ -90,5 +90,9 @@ fn prepare(options: &Options) -> Result<(Config, Surroundings), Vec<String>> {
     let surroundings = Surroundings::new(&loaded.config).map_err(one)?;
     // Before there are other threads, which inherit what is left.
     privileges::drop_capabilities(privileges::RUNNING).map_err(|error| one(error.to_string()))?;
+    // Root may read what is another user's; what is left of root may not.
+    if let Err(faults) = Config::load(&options.config) {
+        faults.iter().for_each(|fault| tracing::warn!("a reload will be refused: {fault}"));
+    }
     Ok((loaded.config, surroundings))
 }

@@ -29,7 +29,6 @@ impl Where {
 /// A problem, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    place: Where,
     text: String,
     /// Whether it may pass by itself: a link that is not there yet, say. If not, there is no point in
     /// starting with it.
@@ -37,17 +36,17 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn passing(place: Where, text: String) -> Self {
-        Self { place, text, passing: true }
+    pub(super) fn passing(text: String) -> Self {
+        Self { text, passing: true }
     }
 
-    pub(super) fn lasting(place: Where, text: String) -> Self {
-        Self { place, text, passing: false }
+    pub(super) fn lasting(text: String) -> Self {
+        Self { text, passing: false }
     }
 
     /// Of a thread that does not answer.
     pub(super) fn silent() -> Self {
-        Self::passing(Where::Port, "the thread of the port does not answer".to_owned())
+        Self::passing("the thread of the port does not answer".to_owned())
     }
 }
 
@@ -60,7 +59,7 @@ impl fmt::Display for Problem {
 impl From<UplinkError> for Problem {
     fn from(error: UplinkError) -> Self {
         let passing = matches!(error, UplinkError::Missing(_));
-        Self { place: Where::Uplink, text: error.to_string(), passing }
+        Self { text: error.to_string(), passing }
     }
 }
 
@@ -68,7 +67,7 @@ impl From<NetlinkError> for Problem {
     fn from(error: NetlinkError) -> Self {
         // The link has gone between two looks.
         let passing = matches!(error, NetlinkError::Interface(InterfaceError::NotFound(_)));
-        Self { place: Where::Port, text: error.to_string(), passing }
+        Self { text: error.to_string(), passing }
     }
 }
 
@@ -80,13 +79,13 @@ impl From<PacketError> for Problem {
                 | PacketError::InterfaceGone
                 | PacketError::Interface(InterfaceError::NotFound(_))
         );
-        Self { place: Where::Port, text: error.to_string(), passing }
+        Self { text: error.to_string(), passing }
     }
 }
 
 impl From<TapError> for Problem {
     fn from(error: TapError) -> Self {
-        Self::lasting(Where::Tap, error.to_string())
+        Self::lasting(error.to_string())
     }
 }
 
@@ -94,8 +93,8 @@ impl From<PortError> for Problem {
     fn from(error: PortError) -> Self {
         match error {
             PortError::Uplink(error) => error.into(),
-            PortError::Controls(_) => Self::lasting(Where::Controls, error.to_string()),
-            error => Self::lasting(Where::Port, error.to_string()),
+            PortError::Controls(_) => Self::lasting(error.to_string()),
+            error => Self::lasting(error.to_string()),
         }
     }
 }
@@ -138,8 +137,8 @@ mod tests {
     fn one_problem_for_each_part() {
         let mut problems = Problems::new("wan0".to_owned());
         for place in Where::ALL {
-            problems.set(place, Some(Problem::lasting(place, format!("first of {place:?}"))));
-            problems.set(place, Some(Problem::passing(place, format!("{place:?}"))));
+            problems.set(place, Some(Problem::lasting(format!("first of {place:?}"))));
+            problems.set(place, Some(Problem::passing(format!("{place:?}"))));
         }
         let texts: Vec<_> = problems.all().iter().map(ToString::to_string).collect();
         assert_eq!(texts, Where::ALL.map(|place| format!("{place:?}")));

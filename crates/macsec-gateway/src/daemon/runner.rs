@@ -36,6 +36,8 @@ use crate::{
 
 /// How often to look at what is missing, and at peers that have fallen silent.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks when the kernel has news of links: it may have a great many.
+const NEWS_PAUSE: Duration = Duration::from_millis(100);
 /// How long the uplink may take to take what is in its ring when the port ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -47,6 +49,9 @@ pub(super) enum Order {
     Apply(Arc<PortConfig>, SyncSender<Vec<Problem>>),
     /// To end.
     Stop,
+    /// To panic.
+    #[cfg(test)]
+    Panic,
 }
 
 /// A port's thread, seen from the main thread.
@@ -90,13 +95,13 @@ impl PortThread {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Ends the thread, and waits until everything is put back and written down.
-    pub(super) fn stop(self) {
-        self.order(Order::Stop);
-        self.join();
+    /// Whether the thread has ended. Unless it has been ordered to stop, it has panicked.
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
     }
 
-    /// Waits for the thread, which has been ordered to stop.
+    /// Waits for the thread, which has been ordered to stop: until everything is put back and written
+    /// down.
     pub(super) fn join(self) {
         if self.thread.join().is_err() {
             warn!(port = self.config.name, "the thread of the port panicked");
@@ -127,6 +132,8 @@ struct Runner {
     captures: Option<Captures>,
     /// What the host has been told.
     carrier: bool,
+    /// When to try for the uplink again.
+    retry_uplink: Instant,
 }
 
 impl Runner {
@@ -146,6 +153,7 @@ impl Runner {
             problems,
             captures,
             carrier: false,
+            retry_uplink: Instant::now(),
         }
     }
 
@@ -159,7 +167,9 @@ impl Runner {
         self.mend();
         // Nobody may be waiting any more.
         let _ = started.send(self.problems.all());
-        let mut next_look = Instant::now() + LOOK_INTERVAL;
+        let mut last_look = Instant::now();
+        let mut next_look = last_look + LOOK_INTERVAL;
+        let mut next_tick = next_look;
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
             let woken = self.turn(orders.as_fd(), home.as_ref().ok(), next_look);
@@ -167,6 +177,8 @@ impl Runner {
                 for order in orders.take_all() {
                     match order {
                         Order::Stop => return self.stop(),
+                        #[cfg(test)]
+                        Order::Panic => panic!("as ordered"),
                         Order::Status(answer) => drop(answer.send(self.status())),
                         Order::Apply(config, answer) => {
                             self.apply(config);
@@ -178,10 +190,20 @@ impl Runner {
             let news = |monitor: &mut LinkMonitor| monitor.drain().unwrap_or(true);
             let at_home = woken && home.as_mut().is_ok_and(news);
             let there = woken && self.uplink.as_mut().is_some_and(|u| news(&mut u.monitor));
-            if at_home || there || Instant::now() >= next_look {
-                next_look = Instant::now() + LOOK_INTERVAL;
+            if at_home || there {
+                next_look = next_look.min(last_look + NEWS_PAUSE);
+            }
+            let now = Instant::now();
+            if now >= next_look {
+                (last_look, next_look) = (now, now + LOOK_INTERVAL);
                 self.look();
                 self.mend();
+            }
+            if now >= next_tick {
+                next_tick = now + LOOK_INTERVAL;
+                if let Some((marks, secy)) = self.port.as_mut().and_then(Port::marks_mut) {
+                    marks.tick(secy);
+                }
             }
         }
     }
@@ -241,11 +263,8 @@ impl Runner {
         drop(owned);
     }
 
-    /// Looks at what is there: the uplink's signal and MTU, and silent peers.
+    /// Looks at what is there: the uplink, its signal and its MTU.
     fn look(&mut self) {
-        if let Some((marks, secy)) = self.port.as_mut().and_then(Port::marks_mut) {
-            marks.tick(secy);
-        }
         let Some(owned) = &mut self.uplink else {
             return;
         };
@@ -266,8 +285,16 @@ impl Runner {
 
     /// Puts together whatever is missing and can be had.
     fn mend(&mut self) {
-        let attempt = self.mend_uplink();
-        self.problems.set(Where::Uplink, attempt.err());
+        let now = Instant::now();
+        if self.uplink.is_none() && now >= self.retry_uplink {
+            let attempt = self.mend_uplink();
+            // An attempt that fails may have changed the interface and changed it back, which is
+            // news of links, and not to be answered by the next attempt at once.
+            if attempt.as_ref().is_err_and(|problem| !problem.passing) {
+                self.retry_uplink = now + LOOK_INTERVAL;
+            }
+            self.problems.set(Where::Uplink, attempt.err());
+        }
         let attempt = self.mend_port();
         self.problems.set(Where::Port, attempt.err());
         let attempt = self.mend_tap();
@@ -275,14 +302,11 @@ impl Runner {
         let attempt = self.mend_keys();
         self.problems.set(Where::Keys, attempt.err());
         let failing = self.port.as_ref().and_then(Port::marks).and_then(|m| m.failures().present);
-        self.problems.set(Where::State, failing.map(|text| Problem::passing(Where::State, text)));
+        self.problems.set(Where::State, failing.map(Problem::passing));
         self.tell_carrier();
     }
 
     fn mend_uplink(&mut self) -> Result<(), Problem> {
-        if self.uplink.is_some() {
-            return Ok(());
-        }
         let settings = uplink::Settings { mtu: self.config.uplink_mtu };
         let (claim, uplink) =
             self.surroundings.take_uplink(&self.config.uplink, self.config.isolation, &settings)?;
@@ -348,13 +372,10 @@ impl Runner {
         let greatest = config.greatest_mtu(owned.state.mtu);
         let mtu = config.mtu.unwrap_or(greatest);
         if mtu > greatest {
-            return Err(Problem::lasting(
-                Where::Tap,
-                format!(
-                    "mtu = {mtu}: at most {greatest} over an uplink with MTU {}",
-                    owned.state.mtu
-                ),
-            ));
+            return Err(Problem::lasting(format!(
+                "mtu = {mtu}: at most {greatest} over an uplink with MTU {}",
+                owned.state.mtu
+            )));
         }
         if self.tap.is_some() && port.tap().is_some() {
             return Ok(());
@@ -388,7 +409,7 @@ impl Runner {
         }
         if let Err(error) = keys::install(port, &self.config, keys, &self.surroundings.store) {
             keys::remove(port);
-            return Err(Problem::lasting(Where::Keys, error.to_string()));
+            return Err(Problem::lasting(error.to_string()));
         }
         info!(
             port = self.config.name,
@@ -428,9 +449,16 @@ impl Runner {
     fn apply(&mut self, config: Arc<PortConfig>) {
         let old = std::mem::replace(&mut self.config, config);
         let new = &self.config;
-        let uplink = |c: &PortConfig| (c.uplink.clone(), c.isolation, c.uplink_mtu);
-        if uplink(&old) != uplink(new) {
+        let uplink = |c: &PortConfig| (c.isolation, c.uplink_mtu);
+        self.retry_uplink = Instant::now();
+        if old.uplink != new.uplink {
             self.release_uplink();
+        } else if uplink(&old) != uplink(new) {
+            // It stays shut, and is taken anew as it is.
+            if let Some(port) = &mut self.port {
+                port.detach_uplink();
+            }
+            self.uplink = None;
         } else if (old.promiscuous, old.mac) != (new.promiscuous, new.mac)
             && let Some(port) = &mut self.port
         {
@@ -506,10 +534,13 @@ impl Runner {
                 warn!(port = self.config.name, "{error}");
             }
             port.drain(Instant::now() + DRAIN_TIMEOUT);
+        }
+        // Before anything that may have to wait for the disk.
+        self.release_uplink();
+        if let Some(port) = &mut self.port {
             port.detach_tap();
             keys::remove(port);
         }
-        self.release_uplink();
         info!(port = self.config.name, "port ended");
     }
 }
@@ -529,8 +560,8 @@ impl OwnedUplink {
 
 fn state_of(netlink: &mut Netlink, name: &str) -> Result<UplinkState, Problem> {
     let link = netlink.link(name)?;
-    let mac = link.mac.ok_or_else(|| {
-        Problem::lasting(Where::Uplink, format!("uplink = {name:?}: no Ethernet interface"))
-    })?;
+    let mac = link
+        .mac
+        .ok_or_else(|| Problem::lasting(format!("uplink = {name:?}: no Ethernet interface")))?;
     Ok(UplinkState { mac, mtu: link.mtu, carrier: link.up && link.carrier })
 }

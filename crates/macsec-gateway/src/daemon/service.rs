@@ -32,8 +32,8 @@ use crate::{
     status::{PortStatus, Status},
 };
 
-/// How long a port may take to start or to change.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long ports may take to start or to change, all together: less than whoever asked waits.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a port may take to tell its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the main thread looks around if nothing happens.
@@ -104,6 +104,7 @@ impl Service {
     pub(super) fn run(mut self) -> ExitCode {
         notify(&[NotifyState::Ready]);
         loop {
+            self.revive_ports();
             self.feed_watchdog();
             let sources = [self.signals.as_fd(), self.questions.as_fd()];
             let timeout = self.watchdog.map_or(TICK, |interval| interval.min(TICK));
@@ -157,6 +158,7 @@ impl Service {
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs(),
             configuration: self.file.display().to_string(),
+            pcap_missed: self.capture.as_ref().map(Capture::missed),
             ports: ports.collect(),
         }
     }
@@ -210,11 +212,7 @@ impl Service {
             for warning in &loaded.warnings {
                 warn!("{warning}");
             }
-            for step in steps {
-                lines.extend(self.carry_out(step));
-                // Each may wait for a port.
-                self.feed_watchdog();
-            }
+            lines.extend(self.carry_out(steps));
             // The order of the file.
             let place = |name: &str| new.iter().position(|port| port.name == name);
             self.ports.sort_by_key(|port| place(&port.config.name));
@@ -222,32 +220,35 @@ impl Service {
         Ok(lines)
     }
 
-    /// Returns what does not work afterwards.
-    fn carry_out(&mut self, step: Step) -> Vec<String> {
-        let named = |name: &str, problems: &[Problem]| {
-            problems.iter().map(|problem| format!("port {name}: !! {problem}")).collect()
+    /// Carries out removals first, then everything else at the same time, as each may have to wait for
+    /// links and for the disk. Returns what does not work afterwards.
+    fn carry_out(&mut self, steps: Vec<Step>) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (removals, others): (Vec<_>, Vec<_>) =
+            steps.into_iter().partition(|step| matches!(step, Step::Remove(_)));
+        let goes = |port: &mut PortThread| {
+            let is = |step: &Step| matches!(step, Step::Remove(p) if p.name == port.config.name);
+            removals.iter().any(is)
         };
-        match step {
-            Step::Remove(port) => {
-                if let Some(at) = self.ports.iter().position(|p| p.config.name == port.name) {
-                    self.ports.remove(at).stop();
-                }
-                Vec::new()
-            }
-            Step::Add(port) => match self.start_port(&port) {
-                Ok(problems) => named(&port.name, &wait_for(&problems)),
-                Err(reason) => vec![reason],
-            },
-            Step::Change { new, .. } => {
-                let Some(port) = self.ports.iter_mut().find(|p| p.config.name == new.name) else {
-                    return Vec::new();
-                };
-                let (answer, problems) = sync_channel(1);
-                port.order(Order::Apply(Arc::clone(&new), answer));
-                port.config = Arc::clone(&new);
-                named(&new.name, &wait_for(&problems))
+        stop(self.ports.extract_if(.., goes).collect());
+
+        let mut waiting = Vec::new();
+        for step in others {
+            let started = match step {
+                Step::Remove(_) => continue,
+                Step::Add(config) => self.start_port(&config).map(|problems| (config, problems)),
+                Step::Change { new, .. } => Ok((Arc::clone(&new), self.change_port(&new))),
+            };
+            match started {
+                Ok(started) => waiting.push(started),
+                Err(reason) => lines.push(reason),
             }
         }
+        for (config, problems) in wait_for(waiting) {
+            let line = |problem| format!("port {}: !! {problem}", config.name);
+            lines.extend(problems.iter().map(line));
+        }
+        lines
     }
 
     /// Starts ports at once, and waits for all. An error is one that does not pass by itself.
@@ -261,11 +262,20 @@ impl Service {
             waiting.push((port, problems));
         }
         let mut reasons = Vec::new();
-        for (port, problems) in waiting {
-            let lasting = wait_for(&problems).into_iter().filter(|problem| !problem.passing);
+        for (port, problems) in wait_for(waiting) {
+            let lasting = problems.iter().filter(|problem| !problem.passing);
             reasons.extend(lasting.map(|problem| format!("port {}: {problem}", port.name)));
         }
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    fn change_port(&mut self, config: &Arc<PortConfig>) -> Receiver<Vec<Problem>> {
+        let (answer, problems) = sync_channel(1);
+        if let Some(port) = self.ports.iter_mut().find(|port| port.config.name == config.name) {
+            port.order(Order::Apply(Arc::clone(config), answer));
+            port.config = Arc::clone(config);
+        }
+        problems
     }
 
     fn start_port(&mut self, config: &Arc<PortConfig>) -> Result<Receiver<Vec<Problem>>, String> {
@@ -278,10 +288,22 @@ impl Service {
         Ok(problems)
     }
 
-    /// Ends all ports, at the same time.
     fn stop_ports(&mut self) {
-        self.ports.iter().for_each(|port| port.order(Order::Stop));
-        self.ports.drain(..).for_each(PortThread::join);
+        stop(std::mem::take(&mut self.ports));
+    }
+
+    /// Starts ports again whose thread has panicked. That is a fault of this program, and must not be
+    /// the end of a link.
+    fn revive_ports(&mut self) {
+        let dead: Vec<_> = self.ports.extract_if(.., |port| port.is_finished()).collect();
+        for port in dead {
+            let config = Arc::clone(&port.config);
+            port.join();
+            error!(port = config.name, "the port is started again");
+            if let Err(reason) = self.start_port(&config) {
+                error!("{reason}");
+            }
+        }
     }
 
     /// Feeds the watchdog if every port has moved since it was last fed. One that has not yet need not
@@ -310,13 +332,72 @@ fn captures(capture: &mut Capture, port: &str) -> Captures {
     Captures { uplink: tap(Side::Uplink), tap: tap(Side::Tap) }
 }
 
-/// What does not work, once the port knows.
-fn wait_for(problems: &Receiver<Vec<Problem>>) -> Vec<Problem> {
-    problems.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| vec![Problem::silent()])
+/// Ends ports, at the same time.
+fn stop(ports: Vec<PortThread>) {
+    ports.iter().for_each(|port| port.order(Order::Stop));
+    ports.into_iter().for_each(PortThread::join);
+}
+
+/// What does not work, once the ports know, or after [`CHANGE_TIMEOUT`].
+fn wait_for(
+    waiting: Vec<(Arc<PortConfig>, Receiver<Vec<Problem>>)>,
+) -> impl Iterator<Item = (Arc<PortConfig>, Vec<Problem>)> {
+    let deadline = Instant::now() + CHANGE_TIMEOUT;
+    waiting.into_iter().map(move |(config, problems)| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let problems = problems.recv_timeout(left).unwrap_or_else(|_| vec![Problem::silent()]);
+        (config, problems)
+    })
 }
 
 /// Tells systemd, if it listens.
 fn notify(state: &[NotifyState<'_>]) {
     // It may have gone; that is no reason to stop.
     let _ = sd_notify::notify(state);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+    use crate::daemon::Format;
+
+    /// Regression: a port whose thread had panicked stayed away until the gateway was started again.
+    #[test]
+    fn a_port_whose_thread_panics_is_started_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        // Its uplink is not there, so it waits, and touches nothing.
+        let text = format!(
+            "control_socket = {:?}\nstate_directory = {:?}\n[[port]]\nname = \"wan0\"\n\
+             uplink = \"no-such-link\"\nisolation = \"filter\"\n",
+            path("control.sock"),
+            path("state")
+        );
+        fs::write(path("macsec.toml"), text).expect("written");
+        let options = Options {
+            config: path("macsec.toml"),
+            pcap: None,
+            log_format: Format::Human,
+            log_level: LevelFilter::OFF,
+        };
+        let config = Config::load(&options.config).expect("valid").config;
+        let surroundings = Surroundings::new(&config).expect("surroundings");
+        let mut service = Service::start(&options, config, surroundings).expect("started");
+        let problems = service.status().ports[0].problems.clone();
+        assert!(problems[0].contains("no such interface"), "{problems:?}");
+
+        service.ports[0].order(Order::Panic);
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
+        while !service.ports[0].is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        service.revive_ports();
+        assert_eq!(service.ports.len(), 1);
+        assert_eq!(service.status().ports[0].problems, problems, "it answers again");
+        service.stop_ports();
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use macsec_io::netns::{Namespace, NamespaceError, Resident};
+use macsec_io::netns::{Namespace, Resident};
 use tracing::warn;
 
 use crate::{
@@ -71,11 +71,11 @@ impl Surroundings {
 }
 
 /// The namespace of this name, with a thread of ours in it. It is made if it is not there.
-fn private_namespace(name: &str) -> Result<Resident, NamespaceError> {
+fn private_namespace(name: &str) -> Result<Resident, String> {
     let namespace = match Namespace::pin(name) {
         Ok(namespace) => namespace,
         Err(error) => {
-            let namespace = Namespace::new()?;
+            let namespace = Namespace::new().map_err(|error| error.to_string())?;
             warn!(
                 "namespace {name} is not pinned, so a virtual uplink does not survive a kill of this \
                  process: {error}"
@@ -86,11 +86,11 @@ fn private_namespace(name: &str) -> Result<Resident, NamespaceError> {
     enter(namespace)
 }
 
-fn enter(namespace: Namespace) -> Result<Resident, NamespaceError> {
-    let resident = Resident::start(namespace)?;
+fn enter(namespace: Namespace) -> Result<Resident, String> {
+    let resident = Resident::start(namespace).map_err(|error| error.to_string())?;
     // A thread has capabilities of its own, and this one needs no more than the others.
-    if let Err(error) = resident.run(|| privileges::drop_capabilities(privileges::RUNNING)) {
-        warn!("capabilities not dropped: {error}");
-    }
+    resident
+        .run(|| privileges::drop_capabilities(privileges::RUNNING))
+        .map_err(|error| error.to_string())?;
     Ok(resident)
 }

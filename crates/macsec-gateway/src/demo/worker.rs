@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::topology::{End, TAP, Topology, WIRE_MTU};
 use crate::{
     exit,
-    port::{Port, StaticKeys},
+    port::{FreshKey, Port},
 };
 
 /// Octets that hold every line with a key: a buffer that grew would leave a copy of the key behind.
@@ -252,7 +252,7 @@ fn open(config: &str) -> Result<Port, Box<dyn std::error::Error>> {
     if let Some(hex) = &config.salt {
         hex::decode_to_slice(hex, &mut salt)?;
     }
-    port.install_static_keys(StaticKeys {
+    port.install_fresh_key(FreshKey {
         suite: config.cipher_suite.parse::<CipherSuite>()?,
         ki: config.ki.parse::<Ki>()?,
         sak: Sak::new(&Zeroizing::new(hex::decode(&*config.sak)?))?,

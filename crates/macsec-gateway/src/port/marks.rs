@@ -76,12 +76,6 @@ impl Marks {
         self.writer.failures()
     }
 
-    /// The PNs below this are on record as used.
-    #[must_use]
-    pub fn transmit_limit(&self) -> u64 {
-        self.transmit.pns.limit()
-    }
-
     /// To be called about once a second: the marks of peers that have fallen silent come down to
     /// where they are, so that a crash now would cost few frames.
     pub fn tick(&mut self, secy: &PortSecY) {
@@ -124,19 +118,23 @@ impl Marks {
     /// is, if a peer's packet numbers have taken a leap.
     pub(super) fn cover_received(&mut self, secy: &PortSecY) -> bool {
         let now = Instant::now();
-        self.receive.iter_mut().all(|sa| match sa.next_pn(secy) {
-            Some(next_pn) if next_pn > sa.pns.limit() => {
-                let patience = if sa.overdue { Duration::ZERO } else { DISK_TIMEOUT };
-                sa.overdue = !sa.pns.wait_until_durable(next_pn, patience);
-                !sa.overdue
+        let mut covered = true;
+        // Every one of them is to ask for what it needs.
+        for sa in &mut self.receive {
+            match sa.next_pn(secy) {
+                Some(next_pn) if next_pn > sa.pns.limit() => {
+                    let patience = if sa.overdue { Duration::ZERO } else { DISK_TIMEOUT };
+                    sa.overdue = !sa.pns.wait_until_durable(next_pn, patience);
+                    covered &= !sa.overdue;
+                }
+                Some(next_pn) => {
+                    sa.overdue = false;
+                    sa.pns.want(next_pn, now);
+                }
+                None => {}
             }
-            Some(next_pn) => {
-                sa.overdue = false;
-                sa.pns.want(next_pn, now);
-                true
-            }
-            None => true,
-        })
+        }
+        covered
     }
 
     /// Silences the descriptor until there is more news.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! One thread serves both directions in turns, a batch at a time, so frames keep their order. It
-//! waits only in poll(2).
+//! waits in poll(2), and, if a peer's packet numbers take a leap, a moment for the disk: see [`Marks`].
 //!
 //! EAPOL never crosses: it belongs to the key agreement entity. That is 0x888E without a tag or with a
 //! priority tag (VLAN 0), the two forms in which a port sends and has to take it. Within a VLAN it is
@@ -21,9 +21,9 @@
 
 mod classify;
 mod counters;
+mod fresh_key;
 mod marks;
 mod moving;
-mod static_keys;
 mod uplink_rings;
 
 use std::{
@@ -48,8 +48,8 @@ use self::classify::BypassList;
 pub use self::{
     classify::Bypass,
     counters::PortCounters,
+    fresh_key::FreshKey,
     marks::Marks,
-    static_keys::StaticKeys,
     uplink_rings::{RingSettings, UplinkCounters, UplinkRings},
 };
 use crate::pcap::PcapTap;
@@ -59,8 +59,13 @@ const ETHERNET_HEADER: usize = 14;
 const VLAN_TAG: usize = 4;
 /// Octets of the two VLAN tags that an inner frame may carry beyond its MTU.
 const INNER_VLAN_TAGS: usize = 2 * VLAN_TAG;
+/// Frames taken from the TAP in one turn: a batch for the SecY, and as many again that bypass it or
+/// count for nothing.
+const TAP_BUDGET: usize = 2 * BATCH;
 /// How soon to try again when the uplink would not take all frames.
 const CONGESTED_PAUSE: Duration = Duration::from_millis(1);
+/// Looks at a receive ring before it is closed: it is empty after as many, unless it fills meanwhile.
+const MAX_DRAIN_ROUNDS: usize = 64;
 /// No frame for so long means that no more will come.
 const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 
@@ -203,10 +208,21 @@ impl Port {
         self.from_tap = vec![vec![0; HEADROOM + inner + TAILROOM]; BATCH];
     }
 
-    /// Lets go of the uplink. Its counts stay.
+    /// Lets go of the uplink. What has arrived is delivered first, and what the interface does not
+    /// take any more is counted as not sent. Its counts stay.
     pub fn detach_uplink(&mut self) {
+        // Bounded, as frames may come faster than they go.
+        for _ in 0..MAX_DRAIN_ROUNDS {
+            if self.uplink_to_tap() == 0 {
+                break;
+            }
+        }
         if let Some(mut rings) = self.uplink.take() {
-            self.former = self.former + rings.counters();
+            // It may be gone.
+            let _ = rings.tx.flush();
+            let mut counters = rings.counters();
+            counters.not_sent += rings.tx.pending() as u64;
+            self.former = self.former + counters;
         }
     }
 
@@ -424,7 +440,7 @@ impl Port {
     }
 
     fn is_congested(&self) -> bool {
-        self.uplink.as_ref().is_some_and(|uplink| !uplink.tx.has_room(BATCH))
+        self.uplink.as_ref().is_some_and(|uplink| !uplink.tx.has_room(TAP_BUDGET))
     }
 
     /// Lets pass whatever the uplink says, except that it has been removed. What it did not take it

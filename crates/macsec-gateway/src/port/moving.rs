@@ -4,19 +4,20 @@ use std::io;
 
 use arrayvec::ArrayVec;
 use macsec::{BATCH, FrameBuf, HEADROOM, TAILROOM, Verdict};
-use macsec_io::packet::{BATCH as RX_BATCH, PushError};
+use macsec_io::packet::{BATCH as RX_BATCH, PacketTxRing, PushError};
 
-use super::{Captures, Port, PortError, UplinkRings, classify::Class};
+use super::{Captures, Port, PortError, TAP_BUDGET, UplinkRings, classify::Class};
 use crate::pcap::Direction;
 
 /// Frames taken from the uplink before the TAP gets its turn.
 const UPLINK_BUDGET: usize = 256;
 
 impl Port {
-    pub(super) fn uplink_to_tap(&mut self) {
+    /// Returns how many frames the uplink had.
+    pub(super) fn uplink_to_tap(&mut self) -> usize {
         let Self { secy, tap, uplink, counters, bypass, marks, captures, .. } = self;
         let Some(uplink) = uplink else {
-            return;
+            return 0;
         };
         let mut write = |frame: &[u8], captures: &mut Option<Captures>| {
             if let Some(captures) = captures {
@@ -59,7 +60,7 @@ impl Port {
                 }
             }
             counters.eapol_from_uplink += eapol;
-        });
+        })
     }
 
     pub(super) fn tap_to_uplink(&mut self) -> Result<(), PortError> {
@@ -90,7 +91,7 @@ impl Port {
         };
         let mut read = 0;
         // Bounded even if every frame is one that does not count.
-        for _ in 0..2 * BATCH {
+        for _ in 0..TAP_BUDGET {
             let Some(buffer) = from_tap.get_mut(read) else {
                 break;
             };
@@ -116,8 +117,9 @@ impl Port {
                 (Class::Eapol, _) => counters.eapol_from_tap += 1,
                 (_, None) => counters.no_uplink += 1,
                 (Class::Bypass(entry), Some(uplink)) => {
-                    bypass.count_from_tap(entry);
-                    push(&mut uplink.tx, captures, frame);
+                    if push(&mut uplink.tx, captures, frame) {
+                        bypass.count_from_tap(entry);
+                    }
                 }
                 (Class::Data, Some(_)) => {
                     lengths[read] = len;
@@ -129,12 +131,12 @@ impl Port {
     }
 }
 
-/// Puts a frame into the ring, for which `turn` has left room.
-fn push(tx: &mut macsec_io::packet::PacketTxRing, captures: &mut Option<Captures>, frame: &[u8]) {
+/// Puts a frame into the ring, in which `turn` has left room. What the ring refuses it has counted.
+fn push(tx: &mut PacketTxRing, captures: &mut Option<Captures>, frame: &[u8]) -> bool {
     if let Some(captures) = captures {
         captures.uplink.record(Direction::Outbound, frame);
     }
-    if let Err(error) = tx.push(frame) {
-        debug_assert_ne!(error, PushError::Full, "turn() leaves room for a batch");
-    }
+    let pushed = tx.push(frame);
+    debug_assert_ne!(pushed, Err(PushError::Full), "turn() leaves room for all that it reads");
+    pushed.is_ok()
 }

@@ -7,8 +7,9 @@ use super::{ETHERNET_HEADER, VLAN_TAG};
 /// Octets that VLAN tags in clear may add to a frame on the wire.
 const OUTER_VLAN_TAGS: usize = 2 * VLAN_TAG;
 /// Receive slots of an uplink: half a second of 1500-octet frames at 200 Mbit/s, should this process
-/// be held up.
+/// be held up. Fewer if frames are so long that they would take more than [`RX_OCTETS`].
 const RX_SLOTS: usize = 8192;
+const RX_OCTETS: usize = 64 << 20;
 
 /// How to open the rings of an uplink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl UplinkRings {
     pub fn open(name: &str, settings: &RingSettings) -> Result<Self, PacketError> {
         let max_frame = ETHERNET_HEADER + settings.mtu as usize;
         let rx = RxConfig {
-            mode: RxMode::Slots { frames: RX_SLOTS },
+            mode: RxMode::Slots { frames: RX_SLOTS.min(RX_OCTETS / max_frame) },
             max_frame: max_frame + OUTER_VLAN_TAGS,
             promiscuous: settings.promiscuous,
             all_multicast: true,

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use macsec::{An, COUNTERS, Confidentiality, ConfidentialityOffset, CounterScope, Counters, Sci};
+use macsec::{
+    An, COUNTERS, Confidentiality, ConfidentialityOffset, CounterScope, Counters, Sci,
+    ValidateFrames,
+};
 
 use super::{
     BypassStatus, PortStatus, ReceiveSaStatus, ReceiveScStatus, SecyStatus, TapStatus,
@@ -52,6 +55,7 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
     let mut status = PortStatus {
         name: config.name.clone(),
         controlled_port_enabled: port.as_ref().is_some_and(|port| port.is_enabled()),
+        secured: port.as_ref().is_some_and(|port| port.is_enabled() && protects(port)),
         problems: problems.clone(),
         key_source: if config.static_keys.is_some() { "static" } else { "none" }.to_owned(),
         uplink: UplinkStatus {
@@ -69,7 +73,7 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
         },
         tap: TapStatus {
             name: config.tap.clone(),
-            present: tap.is_some(),
+            present: port.as_ref().is_some_and(|port| port.tap().is_some()),
             mtu: tap.map_or(0, |(mtu, _)| mtu),
             phys_address: tap.map_or_else(String::new, |(_, address)| mac(address)),
         },
@@ -83,6 +87,11 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
         status.bypass = port.bypassed().iter().map(bypass_status).collect();
     }
     status
+}
+
+fn protects(port: &Port) -> bool {
+    let controls = port.secy().config();
+    controls.protect_frames && controls.validate_frames == ValidateFrames::Strict
 }
 
 fn secy_status(secy: &PortSecY, config: &PortConfig, age: Duration) -> SecyStatus {

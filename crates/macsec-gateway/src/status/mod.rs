@@ -25,6 +25,8 @@ pub struct Status {
     pub uptime: u64,
     /// The configuration file.
     pub configuration: String,
+    /// Frames that a capture (`--pcap`) has missed.
+    pub pcap_missed: Option<u64>,
     /// Its ports, in the order of the configuration.
     pub ports: Vec<PortStatus>,
 }
@@ -37,6 +39,9 @@ pub struct PortStatus {
     pub name: String,
     /// Whether the host may send and receive through it.
     pub controlled_port_enabled: bool,
+    /// Whether nothing crosses but what is protected, and validated: enabled, `protectFrames` on and
+    /// `validateFrames` Strict. (What is on the bypass list crosses all the same.)
+    pub secured: bool,
     /// What keeps it from working, one line each; empty if nothing does.
     pub problems: Vec<String>,
     /// Where the keys come from: `static` (for labs) or `none`.

@@ -21,7 +21,11 @@ pub fn render(status: &Status) -> String {
 }
 
 fn write_port(f: &mut String, port: &PortStatus) -> fmt::Result {
-    let state = if port.controlled_port_enabled { "SECURED" } else { "CLOSED" };
+    let state = match (port.controlled_port_enabled, port.secured) {
+        (false, _) => "CLOSED",
+        (true, true) => "SECURED",
+        (true, false) => "OPEN, BUT NOT SECURED (protect_frames, validate_frames)",
+    };
     writeln!(f, "{}: {state}", port.name)?;
     for problem in &port.problems {
         writeln!(f, "    !! {problem}")?;
@@ -210,6 +214,7 @@ mod tests {
         PortStatus {
             name: "a-port-of-15-xx".to_owned(),
             controlled_port_enabled: true,
+            secured: true,
             problems: Vec::new(),
             key_source: "static".to_owned(),
             uplink: UplinkStatus {
@@ -284,7 +289,7 @@ mod tests {
 
     fn status(ports: Vec<PortStatus>) -> Status {
         let (version, configuration) = (String::new(), String::new());
-        Status { version, pid: 1, uptime: 1, configuration, ports }
+        Status { version, pid: 1, uptime: 1, configuration, pcap_missed: None, ports }
     }
 
     #[test]
@@ -299,6 +304,14 @@ mod tests {
             assert_eq!(text.matches(&name).count(), 1, "{name}\n{text}");
         }
         assert!(text.contains("NO CARRIER") && text.contains("age 1 d 1 h"), "{text}");
+    }
+
+    #[test]
+    fn a_port_that_lets_anything_through_is_not_called_secured() {
+        let open = PortStatus { secured: false, ..port() };
+        assert!(render(&status(vec![open])).starts_with("a-port-of-15-xx: OPEN, BUT NOT SECURED"));
+        let closed = PortStatus { controlled_port_enabled: false, secured: false, ..port() };
+        assert!(render(&status(vec![closed])).starts_with("a-port-of-15-xx: CLOSED"));
     }
 
     #[test]

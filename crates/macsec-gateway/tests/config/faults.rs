@@ -16,11 +16,11 @@ const ETHERTYPE: &str = "0x0600 to 0xffff, but for 0x888e (EAPOL), 0x88e5 (MACse
 fn of_a_port() {
     let cases = [
         ("isolation = \"none\"", "isolation = \"none\": \"namespace\", \"filter\"".to_owned()),
-        ("uplink_mtu = 255", "uplink_mtu = 255: 256 to 65535".into()),
-        ("uplink_mtu = 65536", "uplink_mtu = 65536: 256 to 65535".into()),
-        ("uplink_mtu = -1", "uplink_mtu = -1: 256 to 65535".into()),
-        ("uplink_mtu = 1500.0", "uplink_mtu = 1500.0: 256 to 65535".into()),
-        ("uplink_mtu = \"1500\"", "uplink_mtu = \"1500\": 256 to 65535".into()),
+        ("uplink_mtu = 255", "uplink_mtu = 255: 256 to 64978".into()),
+        ("uplink_mtu = 65536", "uplink_mtu = 65536: 256 to 64978".into()),
+        ("uplink_mtu = -1", "uplink_mtu = -1: 256 to 64978".into()),
+        ("uplink_mtu = 1500.0", "uplink_mtu = 1500.0: 256 to 64978".into()),
+        ("uplink_mtu = \"1500\"", "uplink_mtu = \"1500\": 256 to 64978".into()),
         ("promiscuous = 1", "promiscuous = 1: true or false".into()),
         ("tap = \"a/b\"", format!("tap = \"a/b\": {INTERFACE}")),
         ("tap = \"macsec%d\"", format!("tap = \"macsec%d\": {INTERFACE}")),

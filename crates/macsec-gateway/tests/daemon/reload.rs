@@ -284,6 +284,48 @@ fn another_key_and_back() {
     gateway.stop();
 }
 
+/// Regression: an attempt that found a peer's PN state missing left the key in the SecY, where every
+/// later attempt stumbled over it.
+#[test]
+fn a_peer_that_is_not_known_and_the_former_one_again() {
+    let Some((line, mut gateway)) = started() else { return };
+    let known = Wan { suite: "gcm-aes-128", sak_file: "k128", ..wan0() };
+    line.edge.configure(&[&known]);
+    gateway.reload(false).expect("done");
+    gateway.secured();
+
+    let unknown = Wan { peer: SECOND, first_use: false, ..known.clone() };
+    line.edge.configure(&[&unknown]);
+    let answer = text(&gateway.reload(false));
+    assert!(answer.contains("the PN state of this key is missing"), "{answer}");
+    gateway.shows("CLOSED");
+    thread::sleep(Duration::from_millis(1500));
+    gateway.shows("the PN state of this key is missing");
+
+    line.edge.configure(&[&Wan { first_use: false, ..known.clone() }]);
+    gateway.reload(false).expect("done");
+    gateway.secured();
+    line.edge.configure(&[&unknown]);
+    gateway.reload(false).expect("done");
+    gateway.shows("CLOSED");
+    line.edge.configure(&[&Wan { first_use: true, ..unknown }]);
+    gateway.reload(false).expect("done");
+    gateway.secured();
+    gateway.stop();
+}
+
+#[test]
+fn a_port_that_protects_nothing_is_not_called_secured() {
+    let Some((line, mut gateway)) = started() else { return };
+    line.edge.configure(&[&wan0().lines("protect_frames = false")]);
+    gateway.reload(false).expect("done");
+    gateway.shows("wan0: OPEN, BUT NOT SECURED");
+    line.edge.configure(&[&wan0()]);
+    gateway.reload(false).expect("done");
+    gateway.shows("wan0: SECURED");
+    gateway.stop();
+}
+
 #[test]
 fn a_tap_of_another_name() {
     let Some((line, mut gateway)) = started() else { return };

@@ -48,6 +48,7 @@ pub fn idle() -> PortStatus {
     PortStatus {
         name: "wan0".to_owned(),
         controlled_port_enabled: true,
+        secured: true,
         problems: Vec::new(),
         key_source: "static".to_owned(),
         uplink: UplinkStatus {

@@ -9,7 +9,7 @@ use super::{Port, PortError};
 
 /// A key that has never been used and does not outlive the process, so that its packet numbers need
 /// no record. For the gateway's own static keys, see [`Marks`](super::Marks).
-pub struct StaticKeys {
+pub struct FreshKey {
     /// The suite.
     pub suite: CipherSuite,
     /// A name for the key.
@@ -31,8 +31,8 @@ impl Port {
     ///
     /// # Errors
     /// [`PortError`]; equal SCIs or SSCIs on both ends among others.
-    pub fn install_static_keys(&mut self, keys: StaticKeys) -> Result<(), PortError> {
-        let StaticKeys { suite, ki, sak, salt, ssci, peer, peer_ssci } = keys;
+    pub fn install_fresh_key(&mut self, keys: FreshKey) -> Result<(), PortError> {
+        let FreshKey { suite, ki, sak, salt, ssci, peer, peer_ssci } = keys;
         let an = An::default();
         let secy = &mut self.secy;
         secy.install_key(&DataKey::new(ki, suite, sak, salt)?)?;
