@@ -33,6 +33,7 @@ mod mailbox;
 pub mod pcap;
 pub mod pn_store;
 pub mod port;
+mod private_dir;
 pub mod privileges;
 pub mod status;
 pub mod uplink;

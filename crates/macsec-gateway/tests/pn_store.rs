@@ -17,12 +17,13 @@ use std::{
 };
 
 use macsec::{CipherSuite, Salt, Sci, Ssci};
-use macsec_gateway::pn_store::{NonceIdentity, PnStore, PnStoreError, PnWriter};
+use macsec_gateway::pn_store::{NonceIdentity, PnStore, PnStoreError, PnWriter, ReceivePns};
 
 const KEY: [u8; 16] = [0x5a; 16];
 const SUITE: CipherSuite = CipherSuite::GcmAes256;
 const US: NonceIdentity = NonceIdentity::Sci(Sci([2, 0, 0, 0, 0, 1, 0, 1]));
 const PEER: NonceIdentity = NonceIdentity::Sci(Sci([2, 0, 0, 0, 0, 2, 0, 1]));
+const PATIENCE: Duration = Duration::from_secs(30);
 const SALT: Salt = Salt([7; 12]);
 /// Where a child finds its state directory.
 const CHILD: &str = "MACSEC_TEST_PN_CHILD";
@@ -196,6 +197,50 @@ fn a_disk_that_fails_is_reported_and_tried_again() {
     fs::remove_dir(&obstacle).unwrap();
     assert!(rx.wait_until_durable(100, Duration::from_secs(30)));
     assert_eq!(writer.failures().present, None);
+}
+
+#[test]
+fn marks_of_a_directory_that_is_moved_or_deleted_do_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, aside) = (dir.path().join("state"), dir.path().join("aside"));
+    let store = PnStore::open(&state).unwrap();
+    let writer = PnWriter::start("test").unwrap();
+    let mut rx = writer.receive(store.receive(&KEY, &PEER, true).unwrap());
+    assert!(rx.wait_until_durable(100, PATIENCE));
+    let limit = rx.limit();
+    let refused = |rx: &mut ReceivePns, what: &str| {
+        assert!(!rx.wait_until_durable(limit + 1, Duration::from_millis(250)), "{what}");
+        assert_eq!(rx.limit(), limit, "{what}");
+        let text = writer.failures().present.expect(what);
+        let place = format!("no longer at {}: it has been moved or deleted", state.display());
+        assert!(text.contains(&place), "{what}: {text}");
+    };
+
+    fs::rename(&state, &aside).unwrap();
+    refused(&mut rx, "moved");
+    // An SA that is opened now is not safe either.
+    assert!(matches!(store.transmit(&KEY, &US, true), Err(PnStoreError::Io(..))));
+    // A copy in its place is as little what is written to.
+    fs::create_dir(&state).unwrap();
+    for file in fs::read_dir(&aside).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), state.join(file.file_name())).unwrap();
+    }
+    refused(&mut rx, "replaced");
+    // The lock stays with the directory: who opens that one, under any name, is refused.
+    let other = PnStore::open(&aside).unwrap();
+    assert!(matches!(other.receive(&KEY, &PEER, false), Err(PnStoreError::InUse(_))));
+    assert_eq!(fs::read_dir(&aside).unwrap().count(), fs::read_dir(&state).unwrap().count());
+
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(&aside, &state).unwrap();
+    assert!(rx.wait_until_durable(limit + 1, PATIENCE), "back");
+    assert_eq!(writer.failures().present, None);
+
+    let limit = rx.limit();
+    fs::remove_dir_all(&state).unwrap();
+    assert!(!rx.wait_until_durable(limit + 1, Duration::from_millis(250)), "deleted");
+    let text = writer.failures().present.expect("deleted");
+    assert!(text.contains("moved or deleted"), "{text}");
 }
 
 #[test]

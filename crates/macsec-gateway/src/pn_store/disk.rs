@@ -1,20 +1,19 @@
 //! Files that are replaced as a whole and durably, in a directory that only its owner may write to.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::PnStoreError;
+use crate::private_dir::{PrivateDir, PrivateDirError};
 
 /// Much more than a mark takes.
 const MAX_FILE: u64 = 4096;
 
 pub(super) struct Directory {
-    path: PathBuf,
-    handle: File,
+    files: PrivateDir,
     /// Where to fail, once.
     #[cfg(test)]
     pub(super) fault: std::sync::Mutex<Option<Step>>,
@@ -45,41 +44,30 @@ pub(super) enum Step {
 
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, PnStoreError> {
-        let failed = |error| PnStoreError::Io(path.to_owned(), error);
-        create_durably(path).map_err(failed)?;
-        let handle = File::open(path).map_err(failed)?;
-        let metadata = handle.metadata().map_err(failed)?;
-        if !metadata.is_dir() {
-            return Err(failed(io::ErrorKind::NotADirectory.into()));
-        }
-        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-        if !ours || metadata.mode() & 0o022 != 0 {
-            return Err(PnStoreError::NotPrivate(path.to_owned()));
-        }
+        let files = PrivateDir::open(path).map_err(|error| match error {
+            PrivateDirError::NotPrivate => PnStoreError::NotPrivate(path.to_owned()),
+            PrivateDirError::Io(error) => PnStoreError::Io(path.to_owned(), error),
+        })?;
         Ok(Self {
-            path: path.to_owned(),
-            handle,
+            files,
             #[cfg(test)]
             fault: None.into(),
         })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.files.path(name)
     }
 
     /// The names of all files.
     pub(super) fn names(&self) -> io::Result<Vec<String>> {
-        // A name that is no text is none of ours.
-        let text = |entry: fs::DirEntry| entry.file_name().into_string().ok();
-        fs::read_dir(&self.path)?.filter_map(|entry| entry.map(text).transpose()).collect()
+        self.files.names()
     }
 
     /// The contents of a file; `None` if there is none.
     pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+        let Some(file) = self.files.open_file(name)? else {
+            return Ok(None);
         };
         let mut contents = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut contents)?;
@@ -88,14 +76,14 @@ impl Directory {
 
     /// Waits for the lock on a file, which is made for this and stays.
     pub(super) fn lock(&self, name: &str) -> io::Result<Lock> {
-        let file = self.lock_file(name)?;
+        let file = self.files.lock_file(name)?;
         file.lock()?;
         Ok(Lock(file))
     }
 
     /// Takes the lock on a file; `None` if somebody else has it.
     pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        let file = self.lock_file(name)?;
+        let file = self.files.lock_file(name)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -103,24 +91,24 @@ impl Directory {
         }
     }
 
-    fn lock_file(&self, name: &str) -> io::Result<File> {
-        private().truncate(false).open(self.path(name))
-    }
-
-    /// Replaces a file, or makes it. When this returns, the new contents are durable; when it fails,
-    /// the old or the new ones are there, whole.
+    /// Replaces a file, or makes it. When this returns, the new contents are durable, and where the
+    /// next start looks for them; when it fails, the old or the new ones are there, whole.
     pub(super) fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
-        let temporary = self.path(&format!("{name}.tmp"));
+        // Asked at the end, as it may happen at any time; and at the start, as nothing can be made in a
+        // directory that has been deleted, and the reason for that would not be told.
+        self.files.require_in_place()?;
+        let temporary = format!("{name}.tmp");
         self.reach(Step::Create)?;
-        let mut file = private().truncate(true).open(&temporary)?;
+        let mut file = self.files.create_file(&temporary)?;
         self.reach(Step::Write)?;
         file.write_all(contents)?;
         self.reach(Step::Sync)?;
         file.sync_data()?;
         self.reach(Step::Rename)?;
-        fs::rename(&temporary, self.path(name))?;
+        self.files.rename(&temporary, name)?;
         self.reach(Step::SyncDirectory)?;
-        self.handle.sync_all()?;
+        self.files.sync()?;
+        self.files.require_in_place()?;
         self.reach(Step::Report)
     }
 
@@ -137,22 +125,4 @@ impl Directory {
             None => Ok(()),
         }
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
-/// Makes a directory, and those above it, so that it will still be there after a power failure.
-fn create_durably(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.exists() {
-        return Ok(());
-    }
-    let parent = path.parent().unwrap_or(Path::new(""));
-    create_durably(parent)?;
-    DirBuilder::new().mode(0o700).create(path)?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    File::open(parent)?.sync_all()
 }

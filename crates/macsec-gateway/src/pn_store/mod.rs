@@ -26,6 +26,8 @@
 //! 5. Two runs at once are impossible: an exclusive lock lies on the SA as long as it is in use.
 //! 6. What is missing, damaged or of another SA is an error, never a default. Files are named after
 //!    the key and the nonce's identity, so a port with another name finds the same ones.
+//! 7. Marks and locks are in the directory that was opened. If it is moved or deleted, the next start
+//!    would not find them: no write succeeds until it is back.
 //!
 //! A restored backup or snapshot of the directory is out of reach of all this: after one, use a new key.
 
