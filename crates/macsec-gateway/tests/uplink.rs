@@ -9,10 +9,12 @@ mod uplink {
 use std::{
     fs,
     net::UdpSocket,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use macsec_gateway::uplink::{Isolation, MARK, Settings, UplinkError};
+use macsec_gateway::uplink::{self as gateway, Isolation, MARK, Settings, UplinkError};
 use macsec_io::{
     netlink::{Netlink, VethEnd},
     offload::{self, Features},
@@ -279,6 +281,47 @@ fn a_record_of_another_interface_or_of_another_time_does_not_count() {
             assert!(error.contains("up0.uplink.json"), "{error}");
         });
     }
+}
+
+#[test]
+fn records_that_others_could_write_are_refused_and_links_not_followed() {
+    let set = |directory: &Path, mode| {
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    Bench::run(move |bench| {
+        let before = snapshot("up0");
+        for mode in [0o777, 0o1777, 0o770, 0o702] {
+            set(bench.directory(), mode);
+            let error = bench.take(Isolation::Filter, &plain()).unwrap_err();
+            assert!(matches!(error, UplinkError::NotPrivate(_)), "{mode:o}: {error}");
+            assert!(gateway::prepare_records(bench.directory()).is_err(), "{mode:o}");
+        }
+        set(bench.directory(), 0o755);
+        std::os::unix::fs::chown(bench.directory(), Some(12345), None).unwrap();
+        let error = bench.take(Isolation::Filter, &plain()).unwrap_err().to_string();
+        assert!(error.contains("must belong to this user"), "{error}");
+        std::os::unix::fs::chown(bench.directory(), Some(0), None).unwrap();
+        assert_eq!(snapshot("up0"), before);
+
+        // What stands where a new record goes is not followed; nor is a record that is a link.
+        let victim = bench.directory().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        let new = bench.record().with_extension("json.new");
+        symlink(&victim, &new).unwrap();
+        bench.take(Isolation::Filter, &plain()).unwrap().release().unwrap();
+        symlink(&victim, bench.record()).unwrap();
+        let error = bench.take(Isolation::Filter, &plain()).unwrap_err();
+        assert!(matches!(error, UplinkError::Record { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        fs::remove_file(bench.record()).unwrap();
+
+        // One that is not there is made, for its owner only.
+        fs::remove_dir_all(bench.directory()).unwrap();
+        let uplink = bench.take(Isolation::Filter, &plain()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(bench.directory()), mode(&bench.record())), (0o700, 0o600));
+        uplink.release().unwrap();
+    });
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What all ports of a gateway share: namespaces and the store of packet numbers.
 
 use std::{
-    fs,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +12,7 @@ use crate::{
     config::{Config, Isolation, PortConfig},
     pn_store::PnStore,
     privileges,
-    uplink::{Claim, Settings, Uplink, UplinkError},
+    uplink::{self, Claim, Settings, Uplink, UplinkError},
 };
 
 /// What all ports of a gateway share.
@@ -37,9 +35,7 @@ impl Surroundings {
         let home = Namespace::current().map_err(|error| error.to_string())?;
         let store = PnStore::open(&config.state_directory).map_err(|error| error.to_string())?;
         let records = config.control_socket.with_extension("uplinks");
-        let mut builder = fs::DirBuilder::new();
-        let created = builder.recursive(true).mode(0o700).create(&records);
-        created.map_err(|error| format!("{}: {error}", records.display()))?;
+        uplink::prepare_records(&records).map_err(|error| error.to_string())?;
         let needs = |port: &&PortConfig| port.isolation == Isolation::Namespace;
         let private = match config.ports.iter().find(needs) {
             Some(port) => Some(private_namespace(&config.namespace).map_err(|error| {

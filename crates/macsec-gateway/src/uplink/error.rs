@@ -129,6 +129,12 @@ pub enum UplinkError {
         /// What the kernel says.
         source: OffloadError,
     },
+    /// Others could change the records.
+    #[error(
+        "directory {}: must belong to this user, and only its owner may write to it",
+        .0.display()
+    )]
+    NotPrivate(PathBuf),
     /// The record of what it was like cannot be read or written.
     #[error("uplink record {}: {source}", path.display())]
     Record {

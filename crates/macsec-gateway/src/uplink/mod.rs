@@ -70,8 +70,8 @@ impl Uplink {
     /// earlier run has left it.
     ///
     /// `private` is where [`Isolation::Namespace`] takes it. Say it with [`Isolation::Filter`] too: an
-    /// earlier run with the other setting may have left it there. `record_dir` is for the record; it
-    /// need not outlive a reboot (`/run/...`).
+    /// earlier run with the other setting may have left it there. `record_dir` is for the record; see
+    /// [`prepare_records`].
     ///
     /// An interface that has been removed and is back is taken like any other.
     ///
@@ -102,7 +102,7 @@ impl Uplink {
             checks::check(&link, isolation, barrier)?;
         }
 
-        let record = Record::new(record_dir, name);
+        let record = Record::new(record_dir, name)?;
         // There is one only if an earlier run was killed; it may be of an interface that is gone.
         let counts = |kept: &Original| !from.is_here() || kept.is_of(&link);
         let original = match record.read()?.filter(counts) {
@@ -282,6 +282,15 @@ impl Uplink {
             None => Ok(()),
         }
     }
+}
+
+/// Makes the directory for records, or looks whether the one that is there will do: it has to belong to
+/// this user, and nobody else may write to it. It need not outlive a reboot (`/run/...`).
+///
+/// # Errors
+/// [`UplinkError::NotPrivate`], [`UplinkError::Record`].
+pub fn prepare_records(record_dir: &Path) -> Result<(), UplinkError> {
+    record::open_records(record_dir).map(drop)
 }
 
 /// The interface `name` of the calling thread's namespace, if it could be taken; it stays as it is.

@@ -1,9 +1,10 @@
 //! What an interface was like before it was taken, and the file that remembers it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use macsec_io::{
@@ -14,6 +15,10 @@ use macsec_io::{
 use serde::{Deserialize, Serialize};
 
 use super::{UplinkError, place::Place};
+use crate::private_dir::{PrivateDir, PrivateDirError};
+
+/// Much more than a record takes.
+const MAX_FILE: u64 = 1 << 16;
 
 /// The state that is put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,50 +68,58 @@ impl Original {
     }
 }
 
-/// The file with the [`Original`] of one interface.
+/// The file with the [`Original`] of one interface, in a directory where nobody else can put or change
+/// one: what it says is done to the host's interfaces.
 #[derive(Debug)]
 pub(super) struct Record {
-    path: PathBuf,
+    directory: PrivateDir,
+    name: String,
 }
 
 impl Record {
-    pub(super) fn new(directory: &Path, name: &str) -> Self {
-        Self { path: directory.join(format!("{name}.uplink.json")) }
+    /// The directory is made if there is none.
+    pub(super) fn new(directory: &Path, name: &str) -> Result<Self, UplinkError> {
+        Ok(Self { directory: open_records(directory)?, name: format!("{name}.uplink.json") })
     }
 
     /// What an earlier run found, in this run of the kernel, and has not put back.
     pub(super) fn read(&self) -> Result<Option<Original>, UplinkError> {
-        match fs::read(&self.path) {
-            Ok(octets) => {
-                let original: Original =
-                    serde_json::from_slice(&octets).map_err(|e| self.failed(e.into()))?;
-                Ok((original.world == world()).then_some(original))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed(error)),
-        }
+        let Some(file) = self.directory.open_file(&self.name).map_err(|e| self.failed(e))? else {
+            return Ok(None);
+        };
+        let mut octets = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut octets).map_err(|e| self.failed(e))?;
+        let original: Original =
+            serde_json::from_slice(&octets).map_err(|e| self.failed(e.into()))?;
+        Ok((original.world == world()).then_some(original))
     }
 
     /// Replaces the file as a whole: a run that is killed here leaves the old one or the new one.
     pub(super) fn write(&self, original: &Original) -> Result<(), UplinkError> {
-        let new = self.path.with_extension("json.new");
+        let new = format!("{}.new", self.name);
         let write = || {
-            fs::write(&new, serde_json::to_vec_pretty(original)?)?;
-            fs::rename(&new, &self.path)
+            let text = serde_json::to_vec_pretty(original)?;
+            self.directory.create_file(&new)?.write_all(&text)?;
+            self.directory.rename(&new, &self.name)
         };
         write().map_err(|e| self.failed(e))
     }
 
     pub(super) fn remove(&self) -> Result<(), UplinkError> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
-            _ => Ok(()),
-        }
+        self.directory.remove(&self.name).map_err(|e| self.failed(e))
     }
 
     fn failed(&self, source: io::Error) -> UplinkError {
-        UplinkError::Record { path: self.path.clone(), source }
+        UplinkError::Record { path: self.directory.path(&self.name), source }
     }
+}
+
+/// Opens (and makes) the directory of the records.
+pub(super) fn open_records(path: &Path) -> Result<PrivateDir, UplinkError> {
+    PrivateDir::open(path).map_err(|error| match error {
+        PrivateDirError::NotPrivate => UplinkError::NotPrivate(path.to_owned()),
+        PrivateDirError::Io(source) => UplinkError::Record { path: path.to_owned(), source },
+    })
 }
 
 /// A name for the kernel's present run and for the network namespace of this thread, the host's.
