@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use macsec_gateway::uplink::{self as gateway, Isolation, MARK, Settings, UplinkError};
+use macsec_gateway::uplink::{self as gateway, Isolation, MARK, Settings, Uplink, UplinkError};
 use macsec_io::{
     netlink::{Netlink, VethEnd},
     offload::{self, Features},
@@ -322,6 +322,35 @@ fn records_that_others_could_write_are_refused_and_links_not_followed() {
         assert_eq!((mode(bench.directory()), mode(&bench.record())), (0o700, 0o600));
         uplink.release().unwrap();
     });
+}
+
+#[test]
+fn another_mac_address_does_not_make_it_another_interface() {
+    const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
+    for isolation in BOTH {
+        Bench::run(move |bench| {
+            bench.set_up();
+            let mut before = snapshot("up0");
+            before.set_mac(OTHER_MAC);
+            let set_mac = |uplink: &Uplink| {
+                uplink.run(|| Netlink::open().unwrap().set_mac("up0", OTHER_MAC).unwrap());
+            };
+            // While it runs.
+            let uplink = bench.take(isolation, &Settings { mtu: Some(9000) }).unwrap();
+            set_mac(&uplink);
+            uplink.release().unwrap();
+            assert_eq!(snapshot("up0"), before, "{isolation:?}");
+            assert!(!bench.record().exists());
+
+            // Between a kill and the next start.
+            Netlink::open().unwrap().set_mac("up0", frames::NEAR_MAC).unwrap();
+            let uplink = bench.take(isolation, &Settings { mtu: Some(9000) }).unwrap();
+            set_mac(&uplink);
+            std::mem::forget(uplink);
+            bench.take(isolation, &plain()).unwrap().release().unwrap();
+            assert_eq!(snapshot("up0"), before, "{isolation:?}, after a kill");
+        });
+    }
 }
 
 #[test]

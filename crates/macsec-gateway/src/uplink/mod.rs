@@ -103,8 +103,9 @@ impl Uplink {
         }
 
         let record = Record::new(record_dir, name)?;
-        // There is one only if an earlier run was killed; it may be of an interface that is gone.
-        let counts = |kept: &Original| !from.is_here() || kept.is_of(&link);
+        // There is one only if an earlier run was killed; it may be of an interface that is gone. Where
+        // our barrier is, it has been written for: also if the run ended before it noted a new index.
+        let counts = |kept: &Original| !from.is_here() || barrier || kept.is_of(&link);
         let original = match record.read()?.filter(counts) {
             Some(original) => original,
             None => Original::of(&link, &from)?,

@@ -29,7 +29,6 @@ pub(super) struct Original {
     world: String,
     /// The interface's index in the host's namespace.
     pub(super) index: u32,
-    mac: Option<[u8; 6]>,
     pub(super) up: bool,
     pub(super) arp: bool,
     pub(super) mtu: u32,
@@ -48,7 +47,6 @@ impl Original {
         Ok(Self {
             world: world(),
             index: link.index,
-            mac: link.mac,
             up: link.up,
             arp: link.arp,
             mtu: link.mtu,
@@ -58,9 +56,11 @@ impl Original {
         })
     }
 
-    /// Whether this is of `link`, found in the host's namespace: not of another of the same name.
+    /// Whether this is of `link`, found in the host's namespace: not of another of the same name. As
+    /// long as the kernel runs it gives an index to one interface only. The MAC address says nothing: it
+    /// may be changed at any time.
     pub(super) fn is_of(&self, link: &Link) -> bool {
-        (self.index, self.mac) == (link.index, link.mac)
+        self.index == link.index
     }
 
     pub(super) fn features(&self) -> Features {

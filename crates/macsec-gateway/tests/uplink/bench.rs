@@ -197,6 +197,12 @@ pub struct Snapshot {
     qdiscs: Vec<Qdisc>,
 }
 
+impl Snapshot {
+    pub fn set_mac(&mut self, mac: [u8; 6]) {
+        self.mac = Some(mac);
+    }
+}
+
 /// Of an interface in this thread's namespace.
 pub fn snapshot(name: &str) -> Snapshot {
     let mut netlink = Netlink::open().unwrap();
