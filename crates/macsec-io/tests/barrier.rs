@@ -186,3 +186,31 @@ fn filters_of_others_are_left_alone() {
     let refused = install().unwrap_err();
     assert_eq!(refused.to_string(), "queueing discipline ingress of \"right\" is in the way");
 }
+
+#[test]
+fn half_a_barrier_is_none() {
+    let Some(pair) = pair() else { return };
+    let is_whole = || on_right(&pair, |netlink| netlink.has_whole_barrier("right", MARK)).unwrap();
+    let install = |mark| on_right(&pair, |n| n.install_barrier("right", mark)).unwrap();
+    assert!(is_whole());
+    for broken in ["filter del dev right ingress", "filter del dev right egress"] {
+        if !tc(&pair, broken) {
+            return;
+        }
+        assert!(!is_whole(), "{broken}");
+        install(MARK);
+        assert!(is_whole(), "mended after {broken}");
+    }
+    install(7);
+    assert!(!is_whole(), "another mark");
+    install(MARK);
+
+    // A filter of someone else behind ours does no harm; one beside it is asked first.
+    let other = "protocol all bpf da bytecode 1,6 0 0 0";
+    tc(&pair, &format!("filter add dev right ingress pref 2 {other}"));
+    assert!(is_whole());
+    tc(&pair, &format!("filter add dev right ingress pref 1 {other}"));
+    assert!(!is_whole());
+    tc(&pair, "qdisc del dev right clsact");
+    assert!(!is_whole(), "nothing at all");
+}

@@ -51,6 +51,18 @@ pub struct Settings {
     pub mtu: Option<u32>,
 }
 
+/// What [`Uplink::keep_shut`] has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// The host's stack is shut out, as it was left.
+    AsLeft,
+    /// These were missing (`"the barrier"`, `"ARP off"`, `"IPv6 off"`), and have been put back: the host
+    /// may have heard or said something since the last look.
+    Repaired(Vec<&'static str>),
+    /// The interface is gone; another one may have its name. To be taken anew.
+    Gone,
+}
+
 /// An interface that is ours: nobody but us sends on it, and nobody but us gets what it receives.
 ///
 /// Dropping it leaves everything as it is, for the next run to find; [`Uplink::release`] gives the
@@ -63,6 +75,10 @@ pub struct Uplink {
     home: Arc<Namespace>,
     record: Record,
     original: Original,
+    /// Its index where it is.
+    index: u32,
+    /// It has been set down because the barrier could not be put back.
+    closed: bool,
 }
 
 impl Uplink {
@@ -111,7 +127,9 @@ impl Uplink {
             None => Original::of(&link, &from)?,
         };
         let home = Arc::clone(home);
-        let mut uplink = Self { name: name.to_owned(), isolation, place, home, record, original };
+        let (name, index) = (name.to_owned(), link.index);
+        let mut uplink =
+            Self { name, isolation, place, home, record, original, index, closed: false };
         uplink.record.write(&uplink.original)?;
         match uplink.bring(&from).and_then(|()| uplink.set_up(settings)) {
             Ok(()) => Ok(uplink),
@@ -150,6 +168,27 @@ impl Uplink {
         self.place.find(&self.name)
     }
 
+    /// Looks whether the host's stack is still shut out, and sees to it if somebody has let it in: took the
+    /// barrier away, turned ARP or IPv6 on. It is still the same interface then. A few questions to the
+    /// kernel; to be called once a second.
+    ///
+    /// # Errors
+    /// [`UplinkError`]: it cannot be shut. Filters of someone else in the way of the barrier, say: the
+    /// interface is set down until they are gone.
+    pub fn keep_shut(&mut self) -> Result<Shut, UplinkError> {
+        let Some(link) = self.own_link()? else {
+            return Ok(Shut::Gone);
+        };
+        let repaired = self.repair(&link);
+        match repaired {
+            Ok(repaired) if repaired.is_empty() => Ok(Shut::AsLeft),
+            Ok(repaired) => Ok(Shut::Repaired(repaired)),
+            // It may have gone in the midst of it.
+            Err(_) if self.own_link()?.is_none() => Ok(Shut::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives the interface back: where it was, as it was. One that has been removed needs nothing.
     ///
     /// Close the rings first: an interface that moves is removed as far as they can tell.
@@ -174,6 +213,42 @@ impl Uplink {
         result
     }
 
+    /// The interface, if it is still the one that was taken.
+    fn own_link(&self) -> Result<Option<Link>, UplinkError> {
+        Ok(self.link()?.filter(|link| link.index == self.index))
+    }
+
+    /// Puts back what keeps the host's stack out. Returns what was missing.
+    fn repair(&mut self, link: &Link) -> Result<Vec<&'static str>, UplinkError> {
+        let (place, name) = (&self.place, &self.name);
+        let mut repaired = Vec::new();
+        if self.isolation == Isolation::Filter
+            && !place.netlink(name, |netlink, name| netlink.has_whole_barrier(name, MARK))?
+        {
+            let installed =
+                place.netlink(name, |netlink, name| netlink.install_barrier(name, MARK));
+            if let Err(error) = installed {
+                place.netlink(name, Netlink::set_down)?;
+                self.closed = true;
+                return Err(error);
+            }
+            repaired.push("the barrier");
+        }
+        if link.arp {
+            place.netlink(name, |netlink, name| netlink.set_arp(name, false))?;
+            repaired.push("ARP off");
+        }
+        if place.ipv6(name, sysctl::is_ipv6_disabled)? == Some(false) {
+            place.ipv6(name, sysctl::disable_ipv6)?;
+            repaired.push("IPv6 off");
+        }
+        if self.closed {
+            place.netlink(name, Netlink::set_up)?;
+            self.closed = false;
+        }
+        Ok(repaired)
+    }
+
     /// Brings the interface to its place, so that the host's stack is shut out.
     fn bring(&mut self, from: &Place) -> Result<(), UplinkError> {
         let name = &self.name;
@@ -192,13 +267,16 @@ impl Uplink {
                 if !from.is_here() {
                     // It arrives down.
                     self.move_home(from)?;
-                    let link = self.link()?;
-                    let link = link.ok_or_else(|| UplinkError::Missing(name.clone()))?;
-                    self.original.index = link.index;
-                    self.record.write(&self.original)?;
                 }
                 self.place.netlink(name, |netlink, name| netlink.install_barrier(name, MARK))?;
             }
+        }
+        // It may have got another one.
+        let link = self.link()?.ok_or_else(|| UplinkError::Missing(self.name.clone()))?;
+        self.index = link.index;
+        if self.place.is_here() && self.original.index != link.index {
+            self.original.index = link.index;
+            self.record.write(&self.original)?;
         }
         Ok(())
     }
@@ -244,7 +322,7 @@ impl Uplink {
         let steps = [
             self.set_mtu(self.original.mtu),
             self.restore_offloads(),
-            if up { Ok(()) } else { self.place.netlink(name, Netlink::set_down) },
+            self.place.netlink(name, if up { Netlink::set_up } else { Netlink::set_down }),
             self.place.netlink(name, move |n, name| n.remove_barrier(name, clsact)),
             self.restore_arp(),
             self.restore_ipv6(),

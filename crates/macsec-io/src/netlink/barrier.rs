@@ -142,6 +142,11 @@ impl Filter {
         self.is_at_our_place() && self.handle == HANDLE && side.is_ours(&self.program)
     }
 
+    /// It may be asked before ours (or be in its place).
+    fn is_asked_first(&self) -> bool {
+        self.preference <= PREFERENCE && self.chain == 0
+    }
+
     fn is_at_our_place(&self) -> bool {
         (self.kind.as_str(), self.preference, self.chain) == ("bpf", PREFERENCE, 0)
     }
@@ -203,6 +208,24 @@ impl Netlink {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a barrier with this mark is there, on both sides and before all other filters.
+    ///
+    /// # Errors
+    /// [`NetlinkError`].
+    pub fn has_whole_barrier(&mut self, name: &str, mark: u32) -> Result<bool, NetlinkError> {
+        let index = self.index_of(name)?;
+        for side in Side::BOTH {
+            let filters = self.filters(index, side)?;
+            let (ours, others): (Vec<_>, Vec<_>) =
+                filters.iter().partition(|filter| filter.is_ours(side));
+            let is_there = ours.iter().any(|filter| filter.program == side.program(mark));
+            if !is_there || others.iter().any(|filter| filter.is_asked_first()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Takes the barrier away, and the `clsact` with it unless it is to be kept (because it was there
