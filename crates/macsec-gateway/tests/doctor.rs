@@ -63,6 +63,7 @@ const CAUSES: &[(&str, &str, Level, &str)] = &[
     ("tap-too-long", "tap-too-long", Level::Warning, "MTU"),
     ("uplink-not-sent", "uplink-not-sent", Level::Warning, "slower"),
     ("uplink-down", "uplink-down", Level::Warning, "cable"),
+    ("uplink-opened", "uplink-opened", Level::Problem, "network managers"),
     ("no-uplink", "no-uplink", Level::Problem, "signal"),
     ("no-transmit-sa", "no-transmit-sa", Level::Problem, "static_keys"),
     ("pn-exhausted", "pn-exhausted", Level::Problem, "new keys"),

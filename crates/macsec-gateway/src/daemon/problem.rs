@@ -13,6 +13,8 @@ use crate::{port::PortError, uplink::UplinkError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Where {
     Uplink,
+    /// The host's stack being kept off the uplink.
+    Isolation,
     Port,
     Tap,
     Keys,
@@ -22,8 +24,15 @@ pub(super) enum Where {
 }
 
 impl Where {
-    const ALL: [Self; 6] =
-        [Self::Uplink, Self::Port, Self::Tap, Self::Keys, Self::Controls, Self::State];
+    const ALL: [Self; 7] = [
+        Self::Uplink,
+        Self::Isolation,
+        Self::Port,
+        Self::Tap,
+        Self::Keys,
+        Self::Controls,
+        Self::State,
+    ];
 }
 
 /// A problem, in one line.

@@ -31,7 +31,7 @@ use crate::{
     mailbox::{Address, Mailbox, mailbox},
     port::{Captures, Port, PortError, RingSettings, UplinkRings},
     status::{self, Observed, PortStatus, UplinkState},
-    uplink::{self, Claim, Uplink},
+    uplink::{self, Claim, Shut, Uplink},
 };
 
 /// How often to look at what is missing, and at peers that have fallen silent.
@@ -201,9 +201,7 @@ impl Runner {
             }
             if now >= next_tick {
                 next_tick = now + LOOK_INTERVAL;
-                if let Some((marks, secy)) = self.port.as_mut().and_then(Port::marks_mut) {
-                    marks.tick(secy);
-                }
+                self.tick();
             }
         }
     }
@@ -261,6 +259,32 @@ impl Runner {
         }
         // It is gone, so there is nothing to give back.
         drop(owned);
+        self.problems.set(Where::Isolation, None);
+    }
+
+    /// What is to be done once a second.
+    fn tick(&mut self) {
+        if let Some((marks, secy)) = self.port.as_mut().and_then(Port::marks_mut) {
+            marks.tick(secy);
+        }
+        let Some(owned) = &mut self.uplink else {
+            return;
+        };
+        let problem = match owned.uplink.keep_shut() {
+            Ok(Shut::AsLeft) => None,
+            Ok(Shut::Repaired(what)) => {
+                let what = what.join(", ");
+                let (port, uplink) = (&self.config.name, &self.config.uplink);
+                warn!(port, uplink, "the host was let onto the uplink; put back: {what}");
+                if let Some(port) = &mut self.port {
+                    port.count_uplink_opened();
+                }
+                None
+            }
+            Ok(Shut::Gone) => return self.lose_uplink(),
+            Err(error) => Some(Problem::from(error)),
+        };
+        self.problems.set(Where::Isolation, problem);
     }
 
     /// Looks at what is there: the uplink, its signal and its MTU.

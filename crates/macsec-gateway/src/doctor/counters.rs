@@ -102,6 +102,11 @@ const HINTS: &[Hint] = &[
         "The uplink goes down and up: look at cable and optics, and at the other end's log.",
     ),
     hint(
+        "uplink-opened",
+        Level::Problem,
+        "Something lets the host onto the uplink again and again: keep network managers off it.",
+    ),
+    hint(
         "no-transmit-sa",
         Level::Problem,
         "There is no key to send with: see the port's problems, or give it [port.static_keys].",

@@ -15,6 +15,8 @@ pub struct PortCounters {
     pub eapol_from_uplink: u64,
     /// How often the uplink has gone down.
     pub uplink_down: u64,
+    /// How often somebody had let the host's stack onto the uplink, and it was shut out again.
+    pub uplink_opened: u64,
     /// Frames of the host dropped because there is no uplink, or no signal on it.
     pub no_uplink: u64,
     /// Valid frames dropped because their packet numbers could not be put on record in time.

@@ -309,6 +309,11 @@ impl Port {
         self.counters
     }
 
+    /// Counts that the uplink had been open to the host's stack.
+    pub fn count_uplink_opened(&mut self) {
+        self.counters.uplink_opened += 1;
+    }
+
     /// The EtherTypes that pass in clear, and how often they did.
     #[must_use]
     pub fn bypassed(&self) -> &[Bypass] {

@@ -189,6 +189,7 @@ pub(crate) fn local(port: &mut Port) -> BTreeMap<String, u64> {
         ("uplink-sent", uplink.sent),
         ("uplink-not-sent", uplink.not_sent),
         ("uplink-down", own.uplink_down),
+        ("uplink-opened", own.uplink_opened),
         ("eapol-from-tap", own.eapol_from_tap),
         ("eapol-from-uplink", own.eapol_from_uplink),
         ("no-transmit-sa", secy.local.out_no_transmit_sa),

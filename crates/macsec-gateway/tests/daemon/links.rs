@@ -1,6 +1,7 @@
 //! Links come, go and change: the gateway says so, and goes on when it can.
 
 use std::{
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -323,4 +324,27 @@ fn an_uplink_that_comes_later() {
         Traffic::new(&line).recovers();
         gateway.stop();
     }
+}
+
+/// Regression: when somebody took the filters away, the host was on the wire and nobody noticed.
+#[test]
+fn a_barrier_that_somebody_takes_away_is_put_back_and_told() {
+    let Some(line) = Line::new() else { return };
+    let mut gateway = line.edge.start(&[&Wan::default()]);
+    gateway.secured();
+    let mut traffic = Traffic::new(&line);
+    traffic.recovers();
+    let filters = || line.edge.netlink(|netlink| netlink.has_barrier("up0")).expect("an answer");
+    assert!(filters());
+    for count in 1..=2 {
+        let tc = || Command::new("tc").args("qdisc del dev up0 clsact".split(' ')).status();
+        assert!(line.edge.run(tc).expect("tc").success());
+        gateway.wait_until("it is noticed", |status| {
+            status.ports[0].local.get("uplink-opened") == Some(&count)
+        });
+        assert!(filters());
+        traffic.all_pass(100);
+    }
+    assert!(gateway.log().contains("the host was let onto the uplink"), "{}", gateway.log());
+    gateway.stop();
 }

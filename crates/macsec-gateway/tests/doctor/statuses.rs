@@ -13,7 +13,7 @@ use macsec_gateway::{
 };
 
 /// The names of the local counters, as `macsec status` has them.
-const LOCAL: [&str; 22] = [
+const LOCAL: [&str; 23] = [
     "delivered",
     "ring-drop",
     "tap-drop",
@@ -24,6 +24,7 @@ const LOCAL: [&str; 22] = [
     "uplink-sent",
     "uplink-not-sent",
     "uplink-down",
+    "uplink-opened",
     "eapol-from-tap",
     "eapol-from-uplink",
     "no-transmit-sa",
