@@ -24,7 +24,7 @@ use macsec_io::{
     sysctl,
 };
 
-use uplink::bench::{Bench, ip, snapshot};
+use uplink::bench::{Bench, ip, packets_heard, snapshot};
 use uplink::frames::{self, FAR_HOST, HOST};
 
 const BOTH: [Isolation; 2] = [Isolation::Namespace, Isolation::Filter];
@@ -231,6 +231,85 @@ fn after_a_kill_the_original_is_put_back() {
 
             uplink.release().unwrap();
             assert_eq!(snapshot("up0"), before, "{first:?}, then {second:?}");
+            assert!(!bench.record().exists());
+        });
+    }
+}
+
+#[test]
+fn a_change_does_not_let_the_host_in_for_a_moment() {
+    for (one, other) in BOTH.into_iter().flat_map(|a| BOTH.map(|b| (a, b))) {
+        Bench::run(move |bench| {
+            bench.set_up();
+            let before = snapshot("up0");
+            let mut held = Some(bench.take(one, &plain()).unwrap());
+            let already = packets_heard();
+            let mut arrived = 0;
+            let (said, sent) = bench.in_flood(&frames::all(), || {
+                let heard = || packets_heard() - already;
+                for change in 0..20 {
+                    let isolation = if change % 2 == 0 { other } else { one };
+                    let mtu = [Some(9000), None, Some(2000), None][change % 4];
+                    drop(held.take());
+                    let mut uplink = bench.take(isolation, &Settings { mtu }).unwrap();
+                    let link = uplink.link().unwrap().unwrap();
+                    assert_eq!((link.up, link.mtu), (true, mtu.unwrap_or(1500)));
+                    assert_eq!(uplink.keep_shut().unwrap(), Shut::AsLeft);
+                    // The flood has reached it before the next change.
+                    let until = Instant::now() + PATIENCE;
+                    let now = || uplink.link().unwrap().unwrap().statistics.rx_packets;
+                    let start = now();
+                    while now() == start {
+                        assert!(Instant::now() < until, "nothing arrives");
+                    }
+                    arrived += 1;
+                    held = Some(uplink);
+                    assert_eq!(heard(), 0, "{one:?}, {other:?}: after change {change}");
+                }
+            });
+            assert_eq!((said.first(), arrived), (None, 20), "{one:?}, {other:?}");
+            assert!(sent > 0);
+
+            // What the host would have heard: with the uplink given back it does.
+            held.unwrap().release().unwrap();
+            assert_eq!(snapshot("up0"), before, "{one:?}, {other:?}");
+            bench.in_flood(&frames::all(), || {
+                let until = Instant::now() + PATIENCE;
+                while packets_heard() == already {
+                    assert!(Instant::now() < until, "the host hears nothing anyway");
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn a_change_that_fails_does_not_let_the_host_in() {
+    for (one, other) in BOTH.into_iter().flat_map(|a| BOTH.map(|b| (a, b))) {
+        Bench::run(move |bench| {
+            bench.set_up();
+            let before = snapshot("up0");
+            drop(bench.take(one, &Settings { mtu: Some(9000) }).unwrap());
+            let already = packets_heard();
+            let (said, _) = bench.in_flood(&frames::all(), || {
+                for _ in 0..3 {
+                    let error = bench.take(other, &Settings { mtu: Some(1_000_000) }).unwrap_err();
+                    assert!(matches!(error, UplinkError::Mtu { .. }), "{error}");
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+            assert_eq!((said.first(), packets_heard()), (None, already), "{one:?}, {other:?}");
+            // Nobody has it, but its record is there.
+            bench.give_back().unwrap();
+            assert_eq!(snapshot("up0"), before, "{one:?}, {other:?}");
+            assert!(!bench.record().exists());
+            bench.give_back().unwrap();
+            assert_eq!(snapshot("up0"), before);
+
+            // One that has gone meanwhile leaves nothing to give back but the record.
+            drop(bench.take(one, &plain()).unwrap());
+            bench.unplug();
+            bench.give_back().unwrap();
             assert!(!bench.record().exists());
         });
     }

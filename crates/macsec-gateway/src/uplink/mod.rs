@@ -91,8 +91,12 @@ impl Uplink {
     ///
     /// An interface that has been removed and is back is taken like any other.
     ///
+    /// To change the settings or the isolation, drop the former value and take the uplink again: the host's
+    /// stack is not let in between the two. (Close the rings first.)
+    ///
     /// # Errors
-    /// [`UplinkError`]; the interface is as it was then.
+    /// [`UplinkError`]; the interface is as it was then. One that was shut off already stays so, with its
+    /// record: take it again, or use [`Uplink::give_back`].
     pub fn take(
         name: &str,
         isolation: Isolation,
@@ -122,7 +126,9 @@ impl Uplink {
         // There is one only if an earlier run was killed; it may be of an interface that is gone. Where
         // our barrier is, it has been written for: also if the run ended before it noted a new index.
         let counts = |kept: &Original| !from.is_here() || barrier || kept.is_of(&link);
-        let original = match record.read()?.filter(counts) {
+        let left = record.read()?.filter(counts);
+        let was_shut = left.is_some();
+        let original = match left {
             Some(original) => original,
             None => Original::of(&link, &from)?,
         };
@@ -133,12 +139,40 @@ impl Uplink {
         uplink.record.write(&uplink.original)?;
         match uplink.bring(&from).and_then(|()| uplink.set_up(settings)) {
             Ok(()) => Ok(uplink),
+            // As long as the host is to be kept out, nothing that fails lets it in.
+            Err(error) if was_shut => Err(error),
             Err(error) => {
                 // The first error is the one that tells.
                 let _ = uplink.release();
                 Err(error)
             }
         }
+    }
+
+    /// Gives back what a value that was dropped, or a run that was killed, has left: for an uplink that
+    /// cannot be taken again. The arguments are those of [`Uplink::take`]. Nothing is done if there
+    /// is no record of it.
+    ///
+    /// # Errors
+    /// As [`Uplink::release`].
+    pub fn give_back(
+        name: &str,
+        home: &Arc<Namespace>,
+        private: Option<&Arc<Resident>>,
+        record_dir: &Path,
+    ) -> Result<(), UplinkError> {
+        let record = Record::new(record_dir, name)?;
+        let Some(original) = record.read()? else {
+            return Ok(());
+        };
+        let private = private.map(|resident| Place::Private(Arc::clone(resident)));
+        let (place, link) = match find(name, private.as_ref()) {
+            Err(UplinkError::Missing(_)) => return record.remove(),
+            found => found?,
+        };
+        let isolation = if place.is_here() { Isolation::Filter } else { Isolation::Namespace };
+        let (name, home, index) = (name.to_owned(), Arc::clone(home), link.index);
+        Self { name, isolation, place, home, record, original, index, closed: false }.release()
     }
 
     /// The interface's name.

@@ -4,10 +4,12 @@
 use std::{
     fs,
     os::fd::AsFd,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -138,6 +140,39 @@ impl Bench {
         assert!(text.starts_with("uplink "), "{text}");
     }
 
+    pub fn give_back(&self) -> Result<(), UplinkError> {
+        Uplink::give_back("up0", &self.home, Some(&self.private), &self.directory)
+    }
+
+    /// Runs `action` while the wire's end sends `frames` without a pause. Returns what the wire's end
+    /// has heard, and how many frames it has sent.
+    pub fn in_flood(&self, frames: &[Vec<u8>], action: impl FnOnce()) -> (Vec<Vec<u8>>, u64) {
+        let (mut rx, mut tx) = self.wire();
+        let (done, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+        let heard = thread::scope(|scope| {
+            let flood = scope.spawn(|| {
+                let mut heard = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    for frame in frames {
+                        // It is full while the other end is away or down.
+                        sent.fetch_add(u64::from(tx.push(frame).is_ok()), Ordering::Relaxed);
+                    }
+                    let _ = tx.flush();
+                    rx.receive(usize::MAX, |frame| heard.push(frame.to_vec()));
+                    thread::yield_now();
+                }
+                heard
+            });
+            let result = catch_unwind(AssertUnwindSafe(action));
+            // Also when a test fails, which would wait for the flood to end.
+            done.store(true, Ordering::Relaxed);
+            let heard = flood.join().unwrap();
+            result.unwrap_or_else(|panic| resume_unwind(panic));
+            heard
+        });
+        (heard, sent.into_inner())
+    }
+
     pub fn private(&self) -> &Resident {
         &self.private
     }
@@ -181,6 +216,15 @@ impl Bench {
         }
         heard
     }
+}
+
+/// How many IPv4 packets this thread's network stack has got.
+pub fn packets_heard() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = names.split(' ').position(|name| name == "InReceives").unwrap();
+    values.split(' ').nth(at).unwrap().parse().unwrap()
 }
 
 /// All that is to be the same after an interface has been given back.
