@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::Arc;
@@ -125,6 +125,37 @@ fn a_pinned_namespace_outlives_its_handle() {
     Namespace::unpin(name).unwrap();
     let new = Namespace::pin(name).unwrap();
     new.run(|| assert!(Netlink::open().unwrap().link("one").is_err())).unwrap();
+}
+
+/// Set for the child of the test below.
+const EMPTY_RUN: &str = "MACSEC_TEST_EMPTY_RUN";
+
+#[test]
+fn the_directory_of_names_is_open_to_all_whatever_the_umask() {
+    if std::env::var_os(EMPTY_RUN).is_some() {
+        drop(Namespace::pin("first").unwrap());
+        let mode = std::fs::metadata("/run/netns").unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
+        return Namespace::unpin("first").unwrap();
+    }
+    if namespace().is_none() {
+        return;
+    }
+    // This test once more, where nobody has made the directory yet and nobody sees it.
+    let script = "mount -t tmpfs none /run && umask 077 && exec \"$0\" --exact \
+                  the_directory_of_names_is_open_to_all_whatever_the_umask --nocapture";
+    let child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env(EMPTY_RUN, "1")
+        .output();
+    match child {
+        Err(error) => skip(error),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{text}");
+        }
+    }
 }
 
 #[test]

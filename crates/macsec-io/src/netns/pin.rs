@@ -1,10 +1,10 @@
 //! Namespaces with a name, which outlive the process that made them.
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::{Namespace, NamespaceError, RUN, in_thread, refused};
@@ -91,6 +91,8 @@ fn path_of(name: &str) -> Result<String, NamespaceError> {
 fn mount_current(name: &str) -> io::Result<()> {
     if !Path::new(RUN).is_dir() {
         DirBuilder::new().recursive(true).mode(0o755).create(RUN)?;
+        // Whatever the umask is: every user may list namespaces, as with those that `ip netns` makes.
+        fs::set_permissions(RUN, Permissions::from_mode(0o755))?;
     }
     share_directory()?;
     let path = format!("{RUN}/{name}");
