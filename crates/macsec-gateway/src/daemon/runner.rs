@@ -476,7 +476,7 @@ impl Runner {
         let uplink = |c: &PortConfig| (c.isolation, c.uplink_mtu);
         self.retry_uplink = Instant::now();
         if old.uplink != new.uplink {
-            self.release_uplink();
+            self.release_uplink(&old.uplink);
         } else if uplink(&old) != uplink(new) {
             // It stays shut, and is taken anew as it is.
             if let Some(port) = &mut self.port {
@@ -536,16 +536,19 @@ impl Runner {
         port.detach_tap()
     }
 
-    fn release_uplink(&mut self) {
+    /// Gives the uplink `name` back, whether it is ours now or was left shut.
+    fn release_uplink(&mut self, name: &str) {
         if let Some(port) = &mut self.port {
             port.detach_uplink();
         }
-        let Some(owned) = self.uplink.take() else {
-            return;
+        let released = match self.uplink.take() {
+            Some(owned) => owned.uplink.release(),
+            None => self.surroundings.give_back(name),
         };
-        if let Err(error) = owned.uplink.release() {
-            warn!(port = self.config.name, uplink = self.config.uplink, "not put back: {error}");
+        if let Err(error) = released {
+            warn!(port = self.config.name, uplink = name, "not put back: {error}");
         }
+        self.problems.set(Where::Isolation, None);
     }
 
     /// Sends what is under way, writes down where the packet numbers are, puts everything back.
@@ -560,7 +563,8 @@ impl Runner {
             port.drain(Instant::now() + DRAIN_TIMEOUT);
         }
         // Before anything that may have to wait for the disk.
-        self.release_uplink();
+        let config = Arc::clone(&self.config);
+        self.release_uplink(&config.uplink);
         if let Some(port) = &mut self.port {
             port.detach_tap();
             keys::remove(port);

@@ -64,6 +64,17 @@ impl Surroundings {
         let claim = Claim::new(name, private)?;
         Ok((claim, Uplink::take(name, isolation, &self.home, private, records, settings)?))
     }
+
+    /// Gives an uplink back that a killed run, or a change that failed, has left shut. Does nothing if
+    /// there is none, or if it is another gateway's.
+    pub(super) fn give_back(&self, name: &str) -> Result<(), UplinkError> {
+        let private = self.private.as_ref();
+        match Claim::new(name, private) {
+            Ok(_claim) => Uplink::give_back(name, &self.home, private, &self.records),
+            Err(UplinkError::Claimed(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The namespace of this name, with a thread of ours in it. It is made if it is not there.

@@ -134,6 +134,24 @@ fn a_start_that_is_refused_changes_nothing() {
     }
 }
 
+/// Regression: what a killed run had shut stayed shut if the next one could not take it either.
+#[test]
+fn an_uplink_that_was_left_shut_and_is_refused_now_is_given_back() {
+    let Some(line) = Line::new() else { return };
+    let edge = &line.edge;
+    let before = state_of(edge, "up0");
+    let mut gateway = edge.start(&[&Wan::default()]);
+    gateway.secured();
+    gateway.kill();
+    assert!(edge.netlink(|netlink| netlink.has_barrier("up0")).expect("an answer"));
+    edge.ip("address add 192.0.2.7/24 dev up0");
+    edge.configure(&[&Wan { first_use: false, ..Wan::default() }]);
+    let output = edge.refused();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("192.0.2.7/24"));
+    edge.ip("address del 192.0.2.7/24 dev up0");
+    assert_eq!(state_of(edge, "up0"), before);
+}
+
 fn refused_by_file(edge: &Edge) {
     edge.configure(&[&Wan::default()]);
     refused(edge, "port.wan0.static_keys.sak_file");
