@@ -1,0 +1,48 @@
+//! AES-CMAC (NIST SP 800-38B), and the key derivation function made of it (802.1X clause 6.2.1).
+
+use aes::{Aes128, Aes256};
+use cmac::{Cmac, KeyInit, Mac, digest::consts::U16};
+use zeroize::Zeroizing;
+
+use super::secret::Secret;
+
+const BLOCK_LEN: usize = 16;
+
+/// The standard's KDF: fills `out`, which has 16 or 32 octets, from `key`, `label` and `context`.
+///
+/// Each block of output is the CMAC over a counter from 1, the label, a zero, the context and
+/// the length of the whole output in bits.
+pub(super) fn kdf<'a>(
+    key: &Secret,
+    label: &[u8],
+    context: &(impl Iterator<Item = &'a [u8]> + Clone),
+    out: &mut [u8],
+) {
+    // Two blocks at most, so neither cast can cut.
+    let bits = ((out.len() * 8) as u16).to_be_bytes();
+    for (index, block) in out.chunks_mut(BLOCK_LEN).enumerate() {
+        let counter = [index as u8 + 1];
+        let before = [&counter[..], label, &[0]];
+        // The closure shortens a lifetime, so that the parts can stand in one row.
+        let context = context.clone().map(|part| -> &[u8] { part });
+        let parts = before.into_iter().chain(context).chain([&bits[..]]);
+        let mac = Zeroizing::new(cmac(key, parts));
+        block.copy_from_slice(&mac[..block.len()]);
+    }
+}
+
+/// The AES-CMAC under `key` over the parts, one after the other.
+pub(super) fn cmac<'a>(key: &Secret, parts: impl Iterator<Item = &'a [u8]>) -> [u8; BLOCK_LEN] {
+    match key {
+        Secret::Bits128(key) => run(Cmac::<Aes128>::new(key.into()), parts),
+        Secret::Bits256(key) => run(Cmac::<Aes256>::new(key.into()), parts),
+    }
+}
+
+fn run<'a, M>(mut mac: M, parts: impl Iterator<Item = &'a [u8]>) -> [u8; BLOCK_LEN]
+where
+    M: Mac<OutputSize = U16>,
+{
+    parts.for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
