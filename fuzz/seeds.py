@@ -61,6 +61,12 @@ def main() -> None:
             tagged = bytes(12) + b"\x81\x00\x00\x05\x88\xa8\x00\x06\x08\x00" + bytes(50)
             write("secy_transmit", f"{suite}-{flags:02x}", head + frames + bytes([16, 16, 0]) + octets(tagged))
 
+    for golden in json.loads((VECTORS / "mka" / "golden-frames.json").read_text())["frames"]:
+        frame = bytes.fromhex(golden["frame"])
+        # flags, and the frame; or flags, and the MKPDU without its ICV
+        write("mkpdu", f"{golden['id']}-raw", b"\x00" + frame)
+        write("mkpdu", f"{golden['id']}-sealed", b"\x01" + frame[18:-16])
+
 
 if __name__ == "__main__":
     main()

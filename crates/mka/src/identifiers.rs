@@ -11,7 +11,7 @@ use crate::{
 
 /// A Member Identifier: 96 random bits that name one participant for as long as it keeps its message
 /// numbers (802.1X clause 9.4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mi(pub [u8; 12]);
 
 impl Mi {
@@ -39,6 +39,12 @@ impl Mi {
     pub const fn of_ki(ki: Ki) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = ki.0;
         Self([a, b, c, d, e, f, g, h, i, j, k, l])
+    }
+}
+
+impl fmt::Debug for Mi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mi({self})")
     }
 }
 

@@ -46,3 +46,48 @@ where
     parts.for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PRIMITIVES: &str = include_str!("../../../../test-vectors/rfc/rfc-cmac-kw.json");
+    const KEYS: &str = include_str!("../../../../test-vectors/mka/keys.json");
+
+    fn octets(value: &Value) -> Vec<u8> {
+        hex::decode(value.as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn cmac_of_rfc_4493_and_sp_800_38b() {
+        let all: Value = serde_json::from_str(PRIMITIVES).unwrap();
+        let vectors = all["aes_cmac"].as_array().unwrap();
+        assert_eq!(vectors.len(), 8);
+        for vector in vectors {
+            let key = Secret::new(&octets(&vector["key"])).unwrap();
+            let message = octets(&vector["msg"]);
+            assert_eq!(cmac(&key, [&message[..]].into_iter())[..], octets(&vector["mac"]));
+            // The same octets in two parts.
+            let (first, second) = message.split_at(message.len() / 3);
+            assert_eq!(cmac(&key, [first, second].into_iter())[..], octets(&vector["mac"]));
+        }
+    }
+
+    #[test]
+    fn kdf_of_annex_g_1() {
+        let all: Value = serde_json::from_str(KEYS).unwrap();
+        for vector in all["kdf"].as_array().unwrap() {
+            let key = Secret::new(&octets(&vector["key"])).unwrap();
+            let label = vector["label"].as_str().unwrap().as_bytes();
+            let (context, expected) = (octets(&vector["context"]), octets(&vector["out"]));
+            let mut out = Zeroizing::new([0; 32]);
+            let out = &mut out[..expected.len()];
+            kdf(&key, label, &[&context[..]].into_iter(), out);
+            assert_eq!(out, expected, "{}", vector["id"]);
+        }
+    }
+}

@@ -94,3 +94,33 @@ impl Kek {
         result.map_err(|_| KeyError::Unwrap)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PRIMITIVES: &str = include_str!("../../../../test-vectors/rfc/rfc-cmac-kw.json");
+
+    fn octets(value: &Value) -> Vec<u8> {
+        hex::decode(value.as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn key_wrap_of_rfc_3394() {
+        let all: Value = serde_json::from_str(PRIMITIVES).unwrap();
+        let mut wrapped = 0;
+        for vector in all["aes_kw"].as_array().unwrap() {
+            // MKA has no keys of 192 bits.
+            let Some(kek) = Secret::new(&octets(&vector["kek"])) else { continue };
+            let Ok(sak) = Sak::new(&octets(&vector["key_data"])) else { continue };
+            let expected = octets(&vector["wrapped"]);
+            assert_eq!(Kek(kek).wrap_sak(&sak).unwrap().octets(), expected);
+            wrapped += 1;
+        }
+        assert_eq!(wrapped, 3);
+    }
+}
