@@ -259,6 +259,14 @@ fn keys_show_nothing_and_compare_by_their_octets() {
     assert_ne!(cak.kek(&ckn), cak.kek(&Ckn::new(b"other").unwrap()));
 }
 
+#[test]
+fn keys_are_zeroed_on_drop() {
+    fn zeroed<T: zeroize::ZeroizeOnDrop>() {}
+    zeroed::<Cak>();
+    zeroed::<mka::Ick>();
+    zeroed::<mka::Kek>();
+}
+
 /// Pitfall 4, in key derivation: only the first 16 octets of a CKN go in, and zeros behind a shorter one.
 #[test]
 fn long_ckns_are_cut_and_short_ones_filled_for_derivation_only() {

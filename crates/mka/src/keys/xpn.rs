@@ -1,4 +1,4 @@
-//! What the XPN suites need besides a SAK: salt and SSCIs (802.1AE clause 10.7.8, 802.1X clause 9.10).
+//! What the XPN suites need besides a SAK: salt and SSCIs (802.1AE-2018 clause 10.7.8).
 
 use macsec::{Ki, Salt, Sci, Ssci};
 

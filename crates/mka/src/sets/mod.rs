@@ -35,7 +35,7 @@ use crate::{DecodeError, ICV_LEN};
 
 const LENGTH_MASK: u16 = 0x0fff;
 
-/// The type of a parameter set (802.1X table 11-6). The Basic parameter set comes first and has none.
+/// The type of a parameter set (802.1X clause 11.11.1). The Basic parameter set comes first and has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetType {

@@ -58,7 +58,7 @@ const fn whole(high: u32, low: u32) -> u64 {
     ((high as u64) << 32) | low as u64
 }
 
-/// Dissector style: `upper lowest PNs 0, 0 suspension 0 s`.
+/// Dissector style: `upper lowest PNs 0, 0 suspension 5 s`.
 impl fmt::Display for Xpn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "upper lowest PNs {}, {}", self.latest, self.old)?;
