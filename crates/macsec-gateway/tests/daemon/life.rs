@@ -1,6 +1,10 @@
 //! Starting and ending: everything is put back, and a start that is refused touches nothing.
 
-use std::{fs, process::Output};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 use macsec_io::{
     netlink::{Link, LinkStatistics, Netlink, Qdisc},
@@ -12,6 +16,7 @@ use macsec_io::{
 use crate::{
     Line,
     bench::{Edge, FAR, NEAR, SAK_256, Wan, numbered},
+    common,
     traffic::Traffic,
 };
 
@@ -222,4 +227,46 @@ fn a_port_without_keys_stays_closed() {
     });
     assert!(traffic.host.received().is_empty());
     gateway.stop();
+}
+
+#[test]
+fn the_status_is_for_people_and_programs_once_or_every_second() {
+    let Some(line) = Line::new() else { return };
+    let edge = &line.edge;
+    let mut gateway = edge.start(&[&Wan::default()]);
+    gateway.secured();
+    let socket = edge.socket();
+    let socket = socket.to_str().expect("text");
+    let ask = |arguments: &[&str]| {
+        let arguments = [&["status", "--socket", socket], arguments].concat();
+        common::macsec(&arguments)
+    };
+    let text = ask(&["wan0"]);
+    assert!(common::stdout(&text).starts_with("wan0: SECURED\n"));
+    let unknown = ask(&["wan7"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert_eq!(common::stderr(&unknown), "macsec status: no port \"wan7\": there are wan0\n");
+
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_macsec"));
+    watch.args(["status", "--socket", socket, "--json", "--watch"]).stdout(Stdio::piped());
+    let mut child = watch.spawn().expect("a process");
+    let output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let uptimes: Vec<u64> = output
+        .lines()
+        .take(2)
+        .map(|line| {
+            let status: serde_json::Value =
+                serde_json::from_str(&line.expect("a line")).expect("JSON");
+            assert_eq!(status["ports"][0]["secy"]["transmit-sc"]["encoding-sa"], 0);
+            status["uptime"].as_u64().expect("seconds")
+        })
+        .collect();
+    assert!(uptimes[1] > uptimes[0], "{uptimes:?}");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+
+    gateway.stop();
+    let gone = ask(&[]);
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(common::stderr(&gone).contains("no gateway listens here"));
 }
