@@ -9,6 +9,7 @@
 //! > {"request":"reload","dry_run":true}
 //! < {"changes":["port wan0: ..."]}
 //! < {"refused":["macsec.toml:12: ..."]}
+//! < "no-answer"
 //! ```
 
 mod client;

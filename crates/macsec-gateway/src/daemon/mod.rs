@@ -13,6 +13,7 @@
 mod keys;
 mod logging;
 mod plan;
+mod port_thread;
 mod problem;
 mod runner;
 mod service;

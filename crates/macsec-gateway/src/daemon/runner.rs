@@ -11,11 +11,11 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::SyncSender,
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-use macsec::Sci;
+use macsec::{InstallError, Sci};
 use macsec_io::{
     netlink::{LinkMonitor, Netlink},
     tap::Tap,
@@ -23,12 +23,14 @@ use macsec_io::{
 use tracing::{info, warn};
 
 use super::{
-    Surroundings, keys,
+    Surroundings,
+    keys::{self, KeysError},
+    port_thread::Order,
     problem::{Problem, Problems, Where},
 };
 use crate::{
     config::{Isolation, PortConfig},
-    mailbox::{Address, Mailbox, mailbox},
+    mailbox::Mailbox,
     port::{Captures, Port, PortError, RingSettings, UplinkRings},
     status::{self, Observed, PortStatus, UplinkState},
     uplink::{self, Claim, Shut, Uplink},
@@ -41,74 +43,6 @@ const NEWS_PAUSE: Duration = Duration::from_millis(100);
 /// How long the uplink may take to take what is in its ring when the port ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the main thread asks of a port.
-pub(super) enum Order {
-    /// Its status.
-    Status(SyncSender<PortStatus>),
-    /// To become what this says. The answer is what does not work afterwards.
-    Apply(Arc<PortConfig>, SyncSender<Vec<Problem>>),
-    /// To end.
-    Stop,
-    /// To panic.
-    #[cfg(test)]
-    Panic,
-}
-
-/// A port's thread, seen from the main thread.
-pub(super) struct PortThread {
-    /// The configuration that the port is to have.
-    pub(super) config: Arc<PortConfig>,
-    orders: Address<Order>,
-    /// Counts the thread's turns: one that stands still hangs.
-    turns: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
-}
-
-impl PortThread {
-    /// Starts the thread, and says by and by (on `started`) what keeps the port from working.
-    ///
-    /// # Errors
-    /// Those of starting a thread and of its mailbox.
-    pub(super) fn start(
-        config: &Arc<PortConfig>,
-        surroundings: &Arc<Surroundings>,
-        captures: Option<Captures>,
-        started: SyncSender<Vec<Problem>>,
-    ) -> std::io::Result<Self> {
-        let (orders, mailbox) = mailbox()?;
-        let turns = Arc::new(AtomicU64::new(0));
-        let thread = thread::Builder::new().name(format!("port-{}", config.name)).spawn({
-            let (config, surroundings) = (Arc::clone(config), Arc::clone(surroundings));
-            let turns = Arc::clone(&turns);
-            move || Runner::new(config, surroundings, captures).run(&mailbox, &turns, &started)
-        })?;
-        Ok(Self { config: Arc::clone(config), orders, turns, thread })
-    }
-
-    /// Sends an order; the port carries it out between two turns.
-    pub(super) fn order(&self, order: Order) {
-        self.orders.send(order);
-    }
-
-    /// How many turns the thread has made.
-    pub(super) fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
-    }
-
-    /// Whether the thread has ended. Unless it has been ordered to stop, it has panicked.
-    pub(super) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Waits for the thread, which has been ordered to stop: until everything is put back and written
-    /// down.
-    pub(super) fn join(self) {
-        if self.thread.join().is_err() {
-            warn!(port = self.config.name, "the thread of the port panicked");
-        }
-    }
-}
-
 /// An uplink that is ours.
 struct OwnedUplink {
     _claim: Claim,
@@ -119,7 +53,8 @@ struct OwnedUplink {
     state: UplinkState,
 }
 
-struct Runner {
+/// What the thread of a port works with.
+pub(super) struct Runner {
     config: Arc<PortConfig>,
     surroundings: Arc<Surroundings>,
     /// From the first time on that the uplink is there: it gives the SCI.
@@ -127,6 +62,8 @@ struct Runner {
     uplink: Option<OwnedUplink>,
     /// MTU and MAC address of the TAP.
     tap: Option<(u32, [u8; 6])>,
+    /// The TAP of a SecY that is to be made anew.
+    spare_tap: Option<Tap>,
     keys_since: Option<Instant>,
     problems: Problems,
     captures: Option<Captures>,
@@ -137,7 +74,7 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(
+    pub(super) fn new(
         config: Arc<PortConfig>,
         surroundings: Arc<Surroundings>,
         captures: Option<Captures>,
@@ -149,6 +86,7 @@ impl Runner {
             port: None,
             uplink: None,
             tap: None,
+            spare_tap: None,
             keys_since: None,
             problems,
             captures,
@@ -157,7 +95,8 @@ impl Runner {
         }
     }
 
-    fn run(
+    /// Serves until ordered to stop. Says on `started` what keeps the port from working at first.
+    pub(super) fn run(
         mut self,
         orders: &Mailbox<Order>,
         turns: &AtomicU64,
@@ -172,7 +111,7 @@ impl Runner {
         let mut next_tick = next_look;
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
-            let woken = self.turn(orders.as_fd(), home.as_ref().ok(), next_look);
+            let woken = self.turn(orders.as_fd(), home.as_ref().ok(), next_look.min(next_tick));
             if woken {
                 for order in orders.take_all() {
                     match order {
@@ -309,13 +248,12 @@ impl Runner {
 
     /// Puts together whatever is missing and can be had.
     fn mend(&mut self) {
-        let now = Instant::now();
-        if self.uplink.is_none() && now >= self.retry_uplink {
+        if self.uplink.is_none() && Instant::now() >= self.retry_uplink {
             let attempt = self.mend_uplink();
             // An attempt that fails may have changed the interface and changed it back, which is
             // news of links, and not to be answered by the next attempt at once.
             if attempt.as_ref().is_err_and(|problem| !problem.passing) {
-                self.retry_uplink = now + LOOK_INTERVAL;
+                self.retry_uplink = Instant::now() + LOOK_INTERVAL;
             }
             self.problems.set(Where::Uplink, attempt.err());
         }
@@ -355,8 +293,9 @@ impl Runner {
             return Ok(());
         };
         let sci = config.sci.unwrap_or(Sci::new(macsec::MacAddress(mac), Sci::PORT_END_STATION));
-        let former = self.port.take_if(|port| port.secy().sci() != sci);
-        let tap = former.and_then(|port| self.discard(port));
+        if self.port.as_ref().is_some_and(|port| port.secy().sci() != sci) {
+            self.discard_port();
+        }
         let port = match &mut self.port {
             Some(port) => port,
             None => {
@@ -364,7 +303,7 @@ impl Runner {
                 self.problems.set(Where::Controls, None);
                 port.set_bypass(&config.bypass);
                 port.set_captures(self.captures.take());
-                if let Some(tap) = tap {
+                if let Some(tap) = self.spare_tap.take() {
                     port.attach_tap(tap);
                 }
                 self.port.insert(port)
@@ -433,6 +372,11 @@ impl Runner {
         }
         if let Err(error) = keys::install(port, &self.config, keys, &self.surroundings.store) {
             keys::remove(port);
+            if matches!(error, KeysError::Install(InstallError::PnRegress)) {
+                // The disk has failed meanwhile, and the SecY has seen more than the record holds. None
+                // of that has been sent or delivered, so the record is right, for another SecY.
+                self.discard_port();
+            }
             return Err(Problem::lasting(error.to_string()));
         }
         info!(
@@ -483,6 +427,7 @@ impl Runner {
                 port.detach_uplink();
             }
             self.uplink = None;
+            self.problems.set(Where::Isolation, None);
         } else if (old.promiscuous, old.mac) != (new.promiscuous, new.mac)
             && let Some(port) = &mut self.port
         {
@@ -528,12 +473,14 @@ impl Runner {
         status::port_status(self.port.as_mut(), &observed)
     }
 
-    /// Another SCI takes another SecY. Returns the TAP, which stays.
-    fn discard(&mut self, mut port: Port) -> Option<Tap> {
-        keys::remove(&mut port);
-        self.captures = port.set_captures(None);
-        self.keys_since = None;
-        port.detach_tap()
+    /// Gives up the SecY, for another to be made. The TAP stays.
+    fn discard_port(&mut self) {
+        if let Some(mut port) = self.port.take() {
+            keys::remove(&mut port);
+            self.captures = port.set_captures(None);
+            self.spare_tap = port.detach_tap();
+            self.keys_since = None;
+        }
     }
 
     /// Gives the uplink `name` back, whether it is ours now or was left shut.

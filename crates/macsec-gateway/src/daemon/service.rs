@@ -19,8 +19,8 @@ use tracing::{error, info, warn};
 use super::{
     Options, Surroundings,
     plan::{self, Step},
+    port_thread::{Order, PortThread},
     problem::Problem,
-    runner::{Order, PortThread},
     signals::Signals,
 };
 use crate::{
@@ -49,6 +49,8 @@ pub(super) struct Service {
     config: Config,
     surroundings: Arc<Surroundings>,
     ports: Vec<PortThread>,
+    /// Ports that have panicked and could not be started again yet.
+    missing: Vec<Arc<PortConfig>>,
     capture: Option<Capture>,
     questions: Mailbox<Question>,
     signals: Signals,
@@ -83,6 +85,7 @@ impl Service {
             config,
             surroundings: Arc::new(surroundings),
             ports: Vec::new(),
+            missing: Vec::new(),
             capture,
             questions,
             signals,
@@ -159,7 +162,7 @@ impl Service {
             uptime: self.started.elapsed().as_secs(),
             configuration: self.file.display().to_string(),
             pcap_missed: self.capture.as_ref().map(Capture::missed),
-            ports: ports.collect(),
+            ports: ports.chain(self.missing.iter().map(|c| PortStatus::silent(c))).collect(),
         }
     }
 
@@ -206,6 +209,12 @@ impl Service {
         let new: Vec<_> =
             std::mem::take(&mut loaded.config.ports).into_iter().map(Arc::new).collect();
         let old: Vec<_> = self.ports.iter().map(|port| Arc::clone(&port.config)).collect();
+        if !dry_run {
+            // They are added, or not there any more.
+            for config in std::mem::take(&mut self.missing) {
+                self.give_back(&config);
+            }
+        }
         let steps = plan::steps(&old, &new);
         let mut lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
         if !dry_run {
@@ -223,6 +232,7 @@ impl Service {
     /// Carries out removals first, then everything else at the same time, as each may have to wait for
     /// links and for the disk. Returns what does not work afterwards.
     fn carry_out(&mut self, steps: Vec<Step>) -> Vec<String> {
+        self.revive_ports();
         let mut lines = Vec::new();
         let (removals, others): (Vec<_>, Vec<_>) =
             steps.into_iter().partition(|step| matches!(step, Step::Remove(_)));
@@ -230,7 +240,8 @@ impl Service {
             let is = |step: &Step| matches!(step, Step::Remove(p) if p.name == port.config.name);
             removals.iter().any(is)
         };
-        stop(self.ports.extract_if(.., goes).collect());
+        let gone = self.ports.extract_if(.., goes).collect();
+        self.stop(gone);
 
         let mut waiting = Vec::new();
         for step in others {
@@ -273,7 +284,7 @@ impl Service {
         let (answer, problems) = sync_channel(1);
         if let Some(port) = self.ports.iter_mut().find(|port| port.config.name == config.name) {
             port.order(Order::Apply(Arc::clone(config), answer));
-            port.config = Arc::clone(config);
+            port.former = std::mem::replace(&mut port.config, Arc::clone(config));
         }
         problems
     }
@@ -289,19 +300,52 @@ impl Service {
     }
 
     fn stop_ports(&mut self) {
-        stop(std::mem::take(&mut self.ports));
+        let ports = std::mem::take(&mut self.ports);
+        self.stop(ports);
+        for config in std::mem::take(&mut self.missing) {
+            self.give_back(&config);
+        }
+    }
+
+    /// Ends ports, at the same time.
+    fn stop(&self, ports: Vec<PortThread>) {
+        ports.iter().for_each(|port| port.order(Order::Stop));
+        for port in ports {
+            let (config, former) = (Arc::clone(&port.config), Arc::clone(&port.former));
+            if !port.join() {
+                self.give_back(&former);
+                self.give_back(&config);
+            }
+        }
+    }
+
+    /// What the thread of a port does at its end, for one that has panicked.
+    fn give_back(&self, config: &PortConfig) {
+        if let Err(error) = self.surroundings.give_back(&config.uplink) {
+            warn!(port = config.name, uplink = config.uplink, "not put back: {error}");
+        }
     }
 
     /// Starts ports again whose thread has panicked. That is a fault of this program, and must not be
     /// the end of a link.
     fn revive_ports(&mut self) {
+        let mut missing = std::mem::take(&mut self.missing);
         let dead: Vec<_> = self.ports.extract_if(.., |port| port.is_finished()).collect();
         for port in dead {
-            let config = Arc::clone(&port.config);
+            let (config, former) = (Arc::clone(&port.config), Arc::clone(&port.former));
             port.join();
-            error!(port = config.name, "the port is started again");
-            if let Err(reason) = self.start_port(&config) {
-                error!("{reason}");
+            if former.uplink != config.uplink {
+                self.give_back(&former);
+            }
+            missing.push(config);
+        }
+        for config in missing {
+            match self.start_port(&config) {
+                Ok(_) => error!(port = config.name, "the port is started again"),
+                Err(reason) => {
+                    error!("{reason}");
+                    self.missing.push(config);
+                }
             }
         }
     }
@@ -330,12 +374,6 @@ impl Service {
 fn captures(capture: &mut Capture, port: &str) -> Captures {
     let tap = |side| capture.tap(port, side, CAPTURED_OCTETS);
     Captures { uplink: tap(Side::Uplink), tap: tap(Side::Tap) }
-}
-
-/// Ends ports, at the same time.
-fn stop(ports: Vec<PortThread>) {
-    ports.iter().for_each(|port| port.order(Order::Stop));
-    ports.into_iter().for_each(PortThread::join);
 }
 
 /// What does not work, once the ports know, or after [`CHANGE_TIMEOUT`].

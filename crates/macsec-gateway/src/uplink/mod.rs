@@ -63,6 +63,18 @@ pub enum Shut {
     Gone,
 }
 
+/// Sets an interface down that was shut off, cannot be taken again, and stands in the host's namespace
+/// without its barrier. Returns `error`, which says why it cannot be taken.
+fn closed(name: &str, error: UplinkError) -> UplinkError {
+    let here = Place::Here;
+    let is_open = here.netlink(name, |netlink, name| Ok(!netlink.has_whole_barrier(name, MARK)?));
+    if is_open.unwrap_or(false) {
+        // If that fails too, there is nothing left to try; the next attempt comes soon.
+        let _ = here.netlink(name, Netlink::set_down);
+    }
+    error
+}
+
 /// An interface that is ours: nobody but us sends on it, and nobody but us gets what it receives.
 ///
 /// Dropping it leaves everything as it is, for the next run to find; [`Uplink::release`] gives the
@@ -92,7 +104,9 @@ impl Uplink {
     /// An interface that has been removed and is back is taken like any other.
     ///
     /// To change the settings or the isolation, drop the former value and take the uplink again: the host's
-    /// stack is not let in between the two. (Close the rings first.)
+    /// stack is not let in between the two. (Close the rings first. An interface that comes home from the
+    /// private namespace arrives down, and gets its barrier next: only who sets it up in that instant lets
+    /// the host in.)
     ///
     /// # Errors
     /// [`UplinkError`]; the interface is as it was then. One that was shut off already stays so, with its
@@ -118,16 +132,17 @@ impl Uplink {
             return Err(UplinkError::OtherName { name: name.to_owned(), own: link.name });
         }
         let barrier = from.netlink(name, Netlink::has_barrier)?;
-        if from.is_here() {
-            checks::check(&link, isolation, barrier)?;
-        }
-
         let record = Record::new(record_dir, name)?;
         // There is one only if an earlier run was killed; it may be of an interface that is gone. Where
         // our barrier is, it has been written for: also if the run ended before it noted a new index.
         let counts = |kept: &Original| !from.is_here() || barrier || kept.is_of(&link);
         let left = record.read()?.filter(counts);
         let was_shut = left.is_some();
+        if from.is_here()
+            && let Err(error) = checks::check(&link, isolation, barrier)
+        {
+            return Err(if was_shut { closed(name, error) } else { error });
+        }
         let original = match left {
             Some(original) => original,
             None => Original::of(&link, &from)?,
@@ -140,7 +155,7 @@ impl Uplink {
         match uplink.bring(&from).and_then(|()| uplink.set_up(settings)) {
             Ok(()) => Ok(uplink),
             // As long as the host is to be kept out, nothing that fails lets it in.
-            Err(error) if was_shut => Err(error),
+            Err(error) if was_shut => Err(closed(&uplink.name, error)),
             Err(error) => {
                 // The first error is the one that tells.
                 let _ = uplink.release();

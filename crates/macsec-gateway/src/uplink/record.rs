@@ -22,7 +22,6 @@ const MAX_FILE: u64 = 1 << 16;
 
 /// The state that is put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Original {
     /// Names the run of the kernel, and the host's namespace: in another one nothing is left to be put
     /// back.
