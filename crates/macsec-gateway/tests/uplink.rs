@@ -503,6 +503,19 @@ fn an_uplink_that_cannot_be_shut_again_is_down_until_it_can() {
         assert!(is_up());
         assert_eq!(uplink.keep_shut().unwrap(), Shut::AsLeft);
 
+        // Nor does it stay open when it is to be taken anew, which cannot be: whoever sets it up.
+        block();
+        drop(uplink);
+        for _ in 0..2 {
+            ip("link set up0 up");
+            let error = bench.take(Isolation::Filter, &plain()).unwrap_err();
+            assert!(matches!(error, UplinkError::HasFilters { .. }), "{error}");
+            assert!(!is_up());
+        }
+        ip("tc qdisc del dev up0 ingress");
+        let mut uplink = bench.take(Isolation::Filter, &plain()).unwrap();
+        assert!(is_up());
+
         // Given back in this state, it is up as it was.
         block();
         uplink.keep_shut().unwrap_err();

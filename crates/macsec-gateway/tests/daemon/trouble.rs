@@ -71,6 +71,40 @@ fn a_record_that_cannot_be_written_withholds_frames_and_no_more() {
     gateway.stop();
 }
 
+/// Regression: when the SecY had seen more of a peer than could be put on record, SAs made anew from the
+/// record were refused by that SecY for good.
+#[test]
+fn keys_come_back_after_a_disk_failure_with_a_reload_in_its_midst() {
+    let Some(line) = Line::new() else { return };
+    let mut gateway = line.edge.start(&[&Wan::default()]);
+    gateway.secured();
+    let mut traffic = Traffic::new(&line);
+    traffic.recovers();
+    let state = line.edge.path("state");
+    let allow = |mode| fs::set_permissions(&state, fs::Permissions::from_mode(mode)).expect("mode");
+    allow(0o500);
+    // The peer takes a leap beyond the record.
+    traffic.peer.raise(1 << 20);
+    let mut wire = line.wire("far0");
+    wire.send(&traffic.peer.protect(&numbered(NEAR, FAR, 0, 100)));
+    gateway.wait_until("a frame is withheld", |status| {
+        status.ports[0].local.get("state-drop").is_some_and(|count| *count > 0)
+    });
+    line.edge.configure(&[&Wan::default().lines("confidentiality = false")]);
+    gateway.reload(false).expect("done");
+    gateway.shows("CLOSED");
+    allow(0o700);
+    gateway.secured();
+    line.edge.configure(&[&Wan::default()]);
+    gateway.reload(false).expect("done");
+    gateway.secured();
+    traffic.host = line.edge.station("wan0");
+    traffic.wire = line.wire("far0");
+    traffic.recovers();
+    traffic.all_pass(200);
+    gateway.stop();
+}
+
 struct StopAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
