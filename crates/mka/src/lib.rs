@@ -60,16 +60,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod body;
+pub mod cp;
 mod eapol;
 mod encode;
 mod error;
 mod hex;
 mod identifiers;
 mod keys;
+pub mod logon;
+pub mod order;
 mod received;
 mod sets;
 mod write;

@@ -1,0 +1,83 @@
+//! Orders given and not answered yet.
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
+
+use super::{state::Answer, timer::Timer};
+use crate::order::{Action, Order, OrderId};
+
+/// Orders to be fetched, each with an id of its own.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    orders: VecDeque<Order>,
+    last_id: u64,
+}
+
+impl Outbox {
+    pub(super) fn give(&mut self, action: Action) -> OrderId {
+        // It takes longer than anything lives to count to 2^64.
+        self.last_id += 1;
+        let id = OrderId(self.last_id);
+        self.orders.push_back(Order { id, action });
+        id
+    }
+
+    pub(super) fn take(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+}
+
+/// Orders that the machine waits for.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    ids: Vec<OrderId>,
+    failed: bool,
+    overdue: Timer,
+}
+
+impl Awaited {
+    /// Waits for nothing any more; answers that come late concern nobody.
+    pub(super) fn forget(&mut self) {
+        self.ids.clear();
+        self.failed = false;
+        self.overdue.stop();
+    }
+
+    /// Waits for one more; for all of them until `delay` from now.
+    pub(super) fn await_answer(&mut self, id: OrderId, now: Duration, delay: Duration) {
+        self.ids.push(id);
+        self.overdue.start(now, delay);
+    }
+
+    /// Takes the answer to an order. `false`: it was not waited for.
+    pub(super) fn answer(&mut self, id: OrderId, succeeded: bool) -> bool {
+        let Some(at) = self.ids.iter().position(|&awaited| awaited == id) else { return false };
+        self.ids.swap_remove(at);
+        self.failed |= !succeeded;
+        if self.ids.is_empty() {
+            self.overdue.stop();
+        }
+        true
+    }
+
+    /// Gives up waiting if the time for it is over, and says for which order.
+    pub(super) fn give_up(&mut self, now: Duration) -> Option<OrderId> {
+        let id = self.ids.iter().min().copied().filter(|_| self.overdue.is_zero(now))?;
+        self.ids.clear();
+        self.overdue.stop();
+        self.failed = true;
+        Some(id)
+    }
+
+    pub(super) fn so_far(&self) -> Answer {
+        match (self.failed, self.ids.is_empty()) {
+            (true, _) => Answer::Failed,
+            (false, true) => Answer::Done,
+            (false, false) => Answer::Outstanding,
+        }
+    }
+
+    pub(super) fn deadline(&self, now: Duration) -> Option<Duration> {
+        self.overdue.pending(now)
+    }
+}
