@@ -91,6 +91,7 @@ fn entered(state: CpState, is: &Conditions) -> Conditions {
         CpState::Transmit => is.key_orders = Answer::Outstanding,
         CpState::Transmitting => {
             is.replacement_overdue = false;
+            is.retire_when_zero = false;
             is.controlled_port_enabled = true;
         }
         CpState::Abandon => is.key_orders = Answer::Done,
@@ -201,27 +202,37 @@ fn good_turns(is: &Conditions) -> Vec<Conditions> {
     ]
 }
 
+/// Goes on until the machine stays where it is.
+fn settle(mut state: CpState, mut is: Conditions) -> (CpState, Conditions) {
+    while let Some(next) = state.next(&is) {
+        is = entered(next, &is);
+        state = next;
+    }
+    (state, is)
+}
+
 #[test]
 fn from_every_combination_a_secured_port_is_within_reach() {
+    // Places from where it has been shown already.
+    let mut shown = HashSet::new();
     for start in CpState::ALL {
-        for start_conditions in every_condition() {
-            let mut secured = false;
+        for is in every_condition() {
+            let settled = settle(start, is);
             let mut seen = HashSet::new();
-            let mut open = vec![(start, start_conditions)];
-            while let Some((mut state, mut is)) = open.pop() {
-                while let Some(next) = state.next(&is) {
-                    is = entered(next, &is);
-                    state = next;
-                    secured |= state == CpState::Transmitting;
-                }
-                if secured {
+            let mut open = vec![settled];
+            let mut reached = false;
+            while let Some((state, is)) = open.pop() {
+                // Only answers lead to TRANSMITTING, and from there time to RETIRE.
+                reached = state == CpState::Transmitting || shown.contains(&(state, is));
+                if reached {
                     break;
                 }
                 if seen.insert((state, is)) {
-                    open.extend(good_turns(&is).into_iter().map(|is| (state, is)));
+                    open.extend(good_turns(&is).into_iter().map(|is| settle(state, is)));
                 }
             }
-            assert!(secured, "no way out of {start} with {start_conditions:?}");
+            assert!(reached, "no way out of {start} with {is:?}");
+            shown.insert(settled);
         }
     }
 }
