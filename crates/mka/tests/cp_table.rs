@@ -117,7 +117,7 @@ fn from_every_combination_the_machine_settles_within_a_few_steps() {
         }
     }
     assert_eq!(combinations, 12 * 4 * 3 * 3 * (1 << 11));
-    assert!(longest >= 4, "ABANDON, RETIRE, CHANGE and on at least");
+    assert!(longest >= 4, "RECEIVING, READY, TRANSMIT and on at least");
 }
 
 #[test]
@@ -168,7 +168,11 @@ fn no_way_to_transmit_but_by_the_rules() {
                             || !is.controlled_port_enabled)
                 ),
                 CpState::Ready => {
-                    assert!(is.server_transmitting || !is.controlled_port_enabled);
+                    assert!(
+                        is.server_transmitting
+                            || is.elected_self && is.all_receiving
+                            || !is.controlled_port_enabled
+                    );
                 }
                 other => panic!("{other} leads to TRANSMIT"),
             }
@@ -310,7 +314,9 @@ mod transitions {
         ready_waits_for_the_key_server: Ready, {all_receiving: true, transmit_when_zero: true} => None;
         ready_to_transmit: Ready, {server_transmitting: true} => Some(Transmit);
         ready_to_transmit_when_nothing_is_in_use: Ready, {controlled_port_enabled: false} => Some(Transmit);
-        ready_waits_for_the_sscis:
+        ready_to_transmit_as_the_new_key_server:
+        Ready, {elected_self: true, all_receiving: true, new_sak: true} => Some(Transmit);
+    ready_waits_for_the_sscis:
             Ready, {server_transmitting: true, controlled_port_enabled: false, ssci_map_known: false} => None;
         ready_to_abandon_for_a_newer_sak: Ready, {new_sak: true} => Some(Abandon);
         ready_to_abandon_on_change: Ready, {server_transmitting: true, connect: Connect::Pending} => Some(Abandon);
@@ -335,6 +341,6 @@ mod transitions {
 
         abandon_stays: Abandon, {} => None;
         abandon_to_receive: Abandon, {new_sak: true} => Some(Receive);
-        abandon_to_retire: Abandon, {new_sak: true, connect: Connect::Pending} => Some(Retire);
+        abandon_to_change: Abandon, {new_sak: true, connect: Connect::Pending} => Some(Change);
     }
 }

@@ -20,11 +20,11 @@
 //! | SECURED | protect and validate as configured | `connect` differs → CHANGE; new SAK → RECEIVE |
 //! | RECEIVE | install the new SAK: receive SAs enabled, transmit SA not | changed, failed → ABANDON; done → RECEIVING; new SAK → ABANDON |
 //! | RECEIVING | tell the peers that we receive | changed → ABANDON; not key server → READY; all receive → TRANSMIT; new SAK → ABANDON |
-//! | READY | | changed → ABANDON; key server transmits → TRANSMIT; new SAK → ABANDON |
+//! | READY | | changed → ABANDON; key server transmits, or all receive and we have become it → TRANSMIT; new SAK → ABANDON |
 //! | TRANSMIT | enable transmission | changed, failed → ABANDON; done → TRANSMITTING |
 //! | TRANSMITTING | open, if it is not; the old key stays for 3 s | changed, time over → RETIRE |
 //! | RETIRE | delete the old key; the new one is the one in use | changed → CHANGE; new SAK → RECEIVE |
-//! | ABANDON | delete the new key; transmit with the old one still | changed → RETIRE; new SAK → RECEIVE |
+//! | ABANDON | delete the new key; transmit with the old one still | changed → CHANGE; new SAK → RECEIVE |
 //!
 //! From RECEIVING and READY it goes to TRANSMIT also if the port is not open, as there is nothing to lose; from
 //! RECEIVING after 6 s whoever receives. With XPN only if all SSCIs are known.
@@ -35,11 +35,15 @@
 //!   not come in time ([`Timers::replace`]) does it count as changed.
 //! - **A rollover that can be completed is completed** before the next begins: transmission comes before
 //!   `newSAK` in RECEIVING and READY. The key server transmits with the key that READY waits for; to
-//!   abandon it would lose frames.
+//!   abandon it would lose frames. Who becomes key server in READY completes it too: the one before may
+//!   transmit with the key already. So a key server makes no SAK while its own machine is between RECEIVE and
+//!   TRANSMITTING, unless that lasts for a Life Time.
 //! - **States wait for answers**, and each such wait ends: a failure, or no answer in [`Timers::order`], leads
 //!   on, with an event. RECEIVE and TRANSMIT have exits for that, CHANGE tries again after [`Timers::retry`].
 //! - **The port opens after transmission has been enabled**, not with it, so a failure opens nothing.
 //! - **ABANDON has transmission go back** to the key before, if it had been ordered to go over.
+//!   If that was for a change, it leads to CHANGE, not to RETIRE: that would delete the key in use of a port that
+//!   is open still.
 //! - INIT deletes keys before it forgets them.
 //! - The key in use is the old key in the machine, as in the figure, but reported as the latest unless
 //!   [`Settings::report`] says otherwise.

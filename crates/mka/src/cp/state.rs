@@ -96,7 +96,12 @@ impl CpState {
             ]),
             Self::Ready => first(&[
                 (changed, Self::Abandon),
-                (is.may_transmit(is.server_transmitting), Self::Transmit),
+                (
+                    is.may_transmit(
+                        is.server_transmitting || (is.elected_self && is.all_receiving),
+                    ),
+                    Self::Transmit,
+                ),
                 (is.new_sak, Self::Abandon),
             ]),
             Self::Transmit => first(&[
@@ -104,8 +109,9 @@ impl CpState {
                 (is.key_orders == Answer::Done, Self::Transmitting),
             ]),
             Self::Transmitting => first(&[(changed || is.retire_when_zero, Self::Retire)]),
-            Self::Retire => first(&[(changed, Self::Change), (is.new_sak, Self::Receive)]),
-            Self::Abandon => first(&[(changed, Self::Retire), (is.new_sak, Self::Receive)]),
+            Self::Retire | Self::Abandon => {
+                first(&[(changed, Self::Change), (is.new_sak, Self::Receive)])
+            }
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Plane {
     pub(crate) receive: BTreeMap<(Sci, u8), Ki>,
     pub(crate) transmit: BTreeMap<u8, Ki>,
     pub(crate) encoding: Option<(u8, Ki)>,
+    /// Orders have failed: what was to be prevented by them may happen.
+    pub(crate) broken: bool,
 }
 
 impl Plane {
@@ -67,7 +69,10 @@ impl Plane {
             Action::SetControls(controls) => self.controls = Some(*controls),
             Action::SetControlledPort { enabled } => {
                 let protects = self.controls.is_some_and(|controls| controls.protect_frames);
-                assert!(!enabled || !protects || self.encoding.is_some(), "opens without a key");
+                assert!(
+                    !enabled || !protects || self.encoding.is_some() || self.broken,
+                    "opens without a key"
+                );
                 self.open = *enabled;
             }
             Action::InstallKey(key) => {
@@ -77,8 +82,10 @@ impl Plane {
                 self.scs.insert(*sci);
             }
             Action::InstallReceiveSa { sci, sa } => {
-                assert!(self.scs.contains(sci), "an SA without an SC");
-                assert!(self.keys.contains(&sa.ki.0), "an SA without a key");
+                if !(self.scs.contains(sci) && self.keys.contains(&sa.ki.0)) {
+                    assert!(self.broken, "an SA without an SC or a key");
+                    return Err(OrderFailure::Refused);
+                }
                 let at = (*sci, sa.an.number());
                 if self.receive.get(&at).is_some_and(|there| *there != sa.ki) {
                     return Err(OrderFailure::Refused);
@@ -86,7 +93,10 @@ impl Plane {
                 self.receive.insert(at, sa.ki);
             }
             Action::InstallTransmitSa(sa) => {
-                assert!(self.keys.contains(&sa.ki.0), "an SA without a key");
+                if !self.keys.contains(&sa.ki.0) {
+                    assert!(self.broken, "an SA without a key");
+                    return Err(OrderFailure::Refused);
+                }
                 let at = sa.an.number();
                 if self.transmit.get(&at).is_some_and(|there| *there != sa.ki) {
                     return Err(OrderFailure::Refused);
@@ -102,7 +112,7 @@ impl Plane {
             Action::DeleteTransmitSa { an, ki } => {
                 if self.transmit.get(&an.number()) == Some(ki) {
                     assert!(
-                        !self.open || self.encoding != Some((an.number(), *ki)),
+                        !self.open || self.encoding != Some((an.number(), *ki)) || self.broken,
                         "deletes what an open port transmits with"
                     );
                     self.transmit.remove(&an.number());
