@@ -417,6 +417,28 @@ fn an_order_that_is_never_answered_is_a_failure_after_a_while() {
 }
 
 #[test]
+fn transmission_goes_back_to_the_old_key_when_nobody_knows_which_it_has() {
+    let mut bench = Bench::secured(true);
+    bench.cp.offer(sak(2, &[1])).unwrap();
+    bench.update();
+    bench.inputs.latest = Some(KeyReport {
+        ki: ki(2),
+        all_receiving: true,
+        server_transmitting: false,
+        ssci_map_known: true,
+    });
+    bench.update_only();
+    // Carried out, but the answer gets lost.
+    let order = bench.queue.pop_front().unwrap();
+    bench.plane.carry_out(&order.action).unwrap();
+    assert_eq!(bench.plane.encoding, Some((2, ki(2))));
+    bench.wait(SECOND * 6);
+    assert_eq!(bench.cp.state(), CpState::Abandon);
+    assert_eq!(bench.plane.encoding, Some((1, ki(1))));
+    assert!(bench.plane.open && !bench.plane.keys.contains(&ki(2).0));
+}
+
+#[test]
 fn answers_about_an_abandoned_key_change_nothing() {
     // Pitfall 42: a stale usingTransmitSA.
     let mut bench = Bench::secured(false);

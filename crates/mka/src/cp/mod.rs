@@ -160,7 +160,8 @@ pub enum CpEvent {
     NewInfo,
     /// Transmission has gone over to this key.
     Transmitting(Ki),
-    /// The SAs of this key are deleted; it had been in use.
+    /// The SAs of this key are deleted; it had been in use. If no other is in use now, the port is closed, and a
+    /// key server makes a new SAK; another member takes a new MI to get one.
     Retired(Ki),
     /// The SAs of this key are deleted, or have never been made; it had not been in use.
     Abandoned(Ki),
