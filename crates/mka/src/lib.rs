@@ -1,6 +1,15 @@
-//! IEEE 802.1X MACsec Key Agreement (MKA): so far its octets and its keys, not yet its behaviour.
+//! IEEE 802.1X MACsec Key Agreement (MKA): its octets, its keys and its Controlled Port, not yet its
+//! participants.
 //!
-//! `no_std`, no allocation, no `unsafe`, no I/O: frames go in and come out as octets.
+//! `no_std` with `alloc`, no `unsafe`, no I/O, no clock: frames go in and come out as octets, and time
+//! is a parameter.
+//!
+//! | | |
+//! |---|---|
+//! | here | the octets of MKPDUs, and keys |
+//! | [`cp`] | the Controlled Port machine: when a SAK is received with, sent with, and given up |
+//! | [`logon`] | what a port does without MKA: must it be secure, or should it? |
+//! | [`order`] | what a SecY is told to do, as values that any data plane can carry out |
 //!
 //! # Receiving
 //!
