@@ -1,12 +1,12 @@
-//! IEEE 802.1X MACsec Key Agreement (MKA): its octets, its keys and its Controlled Port, not yet its
-//! participants.
+//! IEEE 802.1X MACsec Key Agreement (MKA): its octets, its keys, its participants and its Controlled
+//! Port; not yet the KaY that joins them.
 //!
 //! `no_std` with `alloc`, no `unsafe`, no I/O, no clock: frames go in and come out as octets, and time
 //! is a parameter.
 //!
 //! | | |
 //! |---|---|
-//! | here | the octets of MKPDUs, and keys |
+//! | here | the octets of MKPDUs, keys, and the [`Participant`] |
 //! | [`cp`] | the Controlled Port machine: when a SAK is received with, sent with, and given up |
 //! | [`logon`] | what a port does without MKA: must it be secure, or should it? |
 //! | [`order`] | what a SecY is told to do, as values that any data plane can carry out |
@@ -59,6 +59,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Taking part
+//!
+//! A [`Participant`] finds its peers, elects a key server with them and agrees on SAKs.
+//!
+//! | verb | what for |
+//! |---|---|
+//! | [`Participant::handle_frame`], [`Participant::handle_timeout`], [`Participant::report_keys`] | input, each with the time |
+//! | [`Participant::poll_transmit`], [`Participant::poll_event`], [`Participant::take_new_sak`] | output, to be fetched after each input |
+//! | [`Participant::poll_timeout`] | when to come again |
+//!
 //! # Keys
 //!
 //! [`Cak`], [`Ick`] and [`Kek`] are zeroed on drop, show nothing in `Debug` and compare in constant
@@ -83,6 +93,7 @@ mod identifiers;
 mod keys;
 pub mod logon;
 pub mod order;
+mod participant;
 mod received;
 mod sets;
 mod write;
@@ -100,6 +111,11 @@ pub use keys::OsRandom;
 pub use keys::{
     Cak, Ick, Kek, KeyError, KeyLength, Random, RandomError, SsciOrder, WrappedKey,
     eap_cak_and_ckn, ssci_by_sci, xpn_salt,
+};
+pub use participant::{
+    Agreement, ConfigError, Discard, Event, HELLO_TIME, KeyInUse, KeyReport, KeyServer, MiReason,
+    NewSak, Participant, ParticipantConfig, ParticipantCounters, ParticipantError, PeerKeyUse,
+    PeerStatus, RekeyReason, ReportedKey, SakInfo, SakMember, SakRefusal, Suites,
 };
 pub use received::{Mkpdu, Received, Unverified};
 pub use sets::{

@@ -1,0 +1,194 @@
+//! What a participant has to tell: events, refusals, counters.
+
+use alloc::collections::VecDeque;
+use core::fmt;
+
+use macsec::{Ki, Sci};
+
+use super::{election::KeyServer, sak_rules::RekeyReason};
+use crate::{DecodeError, Mi};
+
+/// Something that happened to a participant, for logs and for its KaY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Somebody has been heard who may become a live peer.
+    PeerPotential {
+        /// Its MI.
+        mi: Mi,
+        /// Its SCI.
+        sci: Sci,
+    },
+    /// A peer has shown that it hears us.
+    PeerLive {
+        /// Its MI.
+        mi: Mi,
+        /// Its SCI.
+        sci: Sci,
+    },
+    /// A live peer has taken the place of another with the same SCI: it has restarted, or two systems
+    /// have one address.
+    PeerReplaced {
+        /// Who is gone.
+        old: Mi,
+        /// Who is live.
+        new: Mi,
+    },
+    /// A live peer has not shown for a Life Time that it hears us.
+    PeerLost {
+        /// Its MI.
+        mi: Mi,
+        /// Its SCI.
+        sci: Sci,
+    },
+    /// The last live peer has gone: there is no session.
+    Alone,
+    /// Another key server has been elected (`chgdServer`).
+    KeyServer(KeyServer),
+    /// We have taken a new MI.
+    NewMi(MiReason),
+    /// As key server we have made a SAK.
+    SakGenerated(Ki, RekeyReason),
+    /// The key server has sent us a SAK.
+    SakReceived(Ki),
+    /// The key server has sent us what we do not take. It may do so again and again.
+    SakRefused(SakRefusal),
+    /// The key server, we or another, has decided against MACsec.
+    PlainText,
+    /// The random generator has failed, and with it the participant: it does nothing any more.
+    Failed,
+}
+
+/// Why a new MI was taken (802.1X clause 9.4.2 and what experience adds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MiReason {
+    /// Message or key numbers were about to run out.
+    Exhausted,
+    /// Another member has our MI.
+    Collision,
+    /// A peer knows messages of our MI that we have not sent: another instance of us did.
+    Cloned,
+    /// We have lost the key server, which may not have lost us and would not send its SAK again.
+    KeyServerLost,
+    /// The key server uses a SAK that we do not have, and thinks we do.
+    UnknownSak,
+    /// The SAK distributed is one of before, and its PNs cannot be told.
+    SakReused,
+    /// The key server has listed other members for the SAK than at first.
+    MembersChanged,
+}
+
+/// Why a Distributed SAK is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SakRefusal {
+    /// The sender is not the key server that we have elected, or does not list us as live.
+    NotKeyServer,
+    /// We want MACsec, and are told to do without.
+    PlainText,
+    /// The suite is unknown, or not configured.
+    CipherSuite,
+    /// The offset is beyond us or the suite, or confidentiality is given up.
+    Confidentiality,
+    /// The AN is that of the SAK in use, of the same key server.
+    AnInUse,
+    /// There was a SAK of that name before.
+    Reused,
+    /// The members are too many, or one is listed twice.
+    Members,
+    /// It does not unwrap.
+    Unwrap,
+}
+
+/// Why a received frame changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discard {
+    /// It is no MKPDU, or not of somebody who has the CAK.
+    Decode(DecodeError),
+    /// It is under another CKN.
+    UnknownCkn,
+    /// It bears our SCI: it was reflected or replayed, or another system has our address.
+    OwnSci,
+    /// It bears our MI, or lists messages of ours that we have not sent. We have taken a new MI.
+    OwnMi,
+    /// Its message number is not above that of the last, or its sender has been replaced.
+    MessageNumber,
+    /// It bears the MI of a peer with another SCI.
+    PeerSci,
+    /// There is no room for another peer.
+    PeerLimit,
+    /// The participant has failed.
+    Failed,
+}
+
+impl fmt::Display for Discard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::UnknownCkn => f.write_str("CKN: not that of this participant"),
+            Self::OwnSci => f.write_str("SCI: our own"),
+            Self::OwnMi => f.write_str("MI: our own, from elsewhere"),
+            Self::MessageNumber => f.write_str("MN: must be above that of the last message"),
+            Self::PeerSci => f.write_str("SCI: not that of the peer with this MI"),
+            Self::PeerLimit => f.write_str("peers: no room for another"),
+            Self::Failed => f.write_str("participant: failed, as its random generator did"),
+        }
+    }
+}
+
+impl core::error::Error for Discard {}
+
+/// What a participant has counted since its construction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParticipantCounters {
+    /// MKPDUs received and acted on.
+    pub in_mkpdu: u64,
+    /// Those of them with a Distributed SAK.
+    pub in_sak_mkpdu: u64,
+    /// MKPDUs sent.
+    pub out_mkpdu: u64,
+    /// Those of them with a Distributed SAK.
+    pub out_sak_mkpdu: u64,
+    /// MKPDUs whose ICV was wrong: another CAK under the same CKN, or changed frames.
+    pub in_icv_errors: u64,
+    /// MKPDUs whose form was wrong.
+    pub in_invalid: u64,
+    /// MKPDUs with a message number that was not above the last.
+    pub in_bad_message_number: u64,
+    /// MKPDUs with our own SCI or MI.
+    pub in_own: u64,
+    /// MKPDUs of peers that there was no room for, or with the MI of another.
+    pub peer_list_errors: u64,
+    /// SAKs distributed to us with a suite or offset that we do not use.
+    pub sak_cipher_mismatch: u64,
+    /// SAKs distributed to us that did not unwrap.
+    pub sak_unwrap_errors: u64,
+    /// MKPDUs that could not be sent.
+    pub out_errors: u64,
+    /// Events that nobody fetched in time.
+    pub events_lost: u64,
+}
+
+/// Events that wait to be fetched. Bounded: the oldest make room.
+pub(crate) struct Events {
+    queue: VecDeque<Event>,
+    limit: usize,
+}
+
+impl Events {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(limit), limit }
+    }
+
+    pub(crate) fn push(&mut self, event: Event, counters: &mut ParticipantCounters) {
+        if self.queue.len() == self.limit {
+            self.queue.pop_front();
+            counters.events_lost += 1;
+        }
+        self.queue.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
+}

@@ -1,0 +1,400 @@
+//! Who else is there: potential and live peers, and those just forgotten (802.1X clause 9.4.3).
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::{cmp::Reverse, time::Duration};
+
+use macsec::Sci;
+
+use super::key_use::PeerKeyUse;
+use crate::{Basic, Capability, Member, Mi, PeerList};
+
+/// How many peers are remembered after they went.
+const FORGOTTEN: usize = 64;
+
+/// A peer as it last spoke of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) sci: Sci,
+    pub(crate) version: u8,
+    pub(crate) priority: u8,
+    pub(crate) key_server: bool,
+    pub(crate) desired: bool,
+    pub(crate) capability: Capability,
+}
+
+impl Heard {
+    const fn of(basic: &Basic) -> Self {
+        Self {
+            sci: basic.sci,
+            version: basic.version,
+            priority: basic.key_server_priority,
+            key_server: basic.key_server,
+            desired: basic.macsec_desired,
+            capability: basic.macsec_capability,
+        }
+    }
+
+    /// Whether it takes part in MACsec at all.
+    pub(crate) fn wants_macsec(&self) -> bool {
+        self.desired && self.capability != Capability::None
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) mi: Mi,
+    /// The number of its last message: heard by us or, if we have heard none, by a live peer.
+    pub(crate) mn: u32,
+    /// `None` as long as only others have heard it.
+    pub(crate) heard: Option<Heard>,
+    pub(crate) live: bool,
+    pub(crate) key_use: Option<PeerKeyUse>,
+    /// The live peer that told us of it.
+    told_by: Option<Mi>,
+    expires: Duration,
+}
+
+/// Why a message of a peer is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    MessageNumber,
+    Sci,
+    Limit,
+}
+
+/// What a message of a peer has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// We did not know the peer.
+    pub(crate) new: bool,
+    /// The peer has become live.
+    pub(crate) live: bool,
+    /// The live or potential peer of the same SCI that it takes the place of.
+    pub(crate) replaced: Option<Mi>,
+    /// Something that an election looks at.
+    pub(crate) candidacy: bool,
+}
+
+struct Forgotten {
+    mi: Mi,
+    mn: u32,
+    /// Another instance has taken its place; what it still says is out of date up to this time.
+    replaced_until: Option<Duration>,
+}
+
+/// The peers of one participant, in the order of descending SCIs, which is that of their SSCIs.
+///
+/// Bounded: as many live ones and as many potential ones as given at construction.
+pub(crate) struct PeerTable {
+    peers: Vec<Peer>,
+    forgotten: VecDeque<Forgotten>,
+    limit: usize,
+    life: Duration,
+}
+
+impl PeerTable {
+    pub(crate) fn new(limit: usize, life: Duration) -> Self {
+        Self {
+            peers: Vec::with_capacity(2 * limit),
+            forgotten: VecDeque::with_capacity(FORGOTTEN),
+            limit,
+            life,
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter()
+    }
+
+    pub(crate) fn get(&self, mi: Mi) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.mi == mi)
+    }
+
+    pub(crate) fn get_mut(&mut self, mi: Mi) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.mi == mi)
+    }
+
+    /// The live peers. All of them have been heard.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&Peer, &Heard)> + Clone {
+        self.peers
+            .iter()
+            .filter(|peer| peer.live)
+            .filter_map(|peer| Some((peer, peer.heard.as_ref()?)))
+    }
+
+    pub(crate) fn potential(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| !peer.live)
+    }
+
+    /// Takes note of a message whose ICV is right. `lists_us`: its lists hold a recent message of ours,
+    /// so it was sent of late.
+    pub(crate) fn hear(
+        &mut self,
+        now: Duration,
+        basic: &Basic,
+        lists_us: bool,
+    ) -> Result<Change, Refusal> {
+        let (mi, mn) = (basic.actor.mi, basic.actor.mn);
+        self.check(now, basic)?;
+        let mut change = Change { candidacy: true, ..Change::default() };
+        match self.get_mut(mi) {
+            Some(peer) => {
+                let before = peer.heard.replace(Heard::of(basic));
+                change.candidacy = before.is_none_or(|before| {
+                    let standing = |heard: Heard| (heard.key_server, heard.priority);
+                    standing(before) != standing(Heard::of(basic))
+                });
+                peer.mn = mn;
+            }
+            None => {
+                self.make_room(lists_us)?;
+                self.peers.push(Peer {
+                    mi,
+                    mn,
+                    heard: Some(Heard::of(basic)),
+                    live: false,
+                    key_use: None,
+                    told_by: None,
+                    expires: now.saturating_add(self.life),
+                });
+                change.new = true;
+            }
+        }
+        if lists_us {
+            self.make_live(now, mi, &mut change)?;
+        }
+        self.peers.sort_unstable_by_key(|peer| Reverse(peer.heard.map(|heard| heard.sci)));
+        Ok(change)
+    }
+
+    fn check(&self, now: Duration, basic: &Basic) -> Result<(), Refusal> {
+        let (mi, mn) = (basic.actor.mi, basic.actor.mn);
+        if mn == 0 {
+            return Err(Refusal::MessageNumber);
+        }
+        if let Some(peer) = self.get(mi) {
+            return match peer.heard {
+                Some(heard) if heard.sci != basic.sci => Err(Refusal::Sci),
+                Some(_) if mn <= peer.mn => Err(Refusal::MessageNumber),
+                // What others have heard of it says nothing about what we have.
+                _ => Ok(()),
+            };
+        }
+        match self.forgotten.iter().find(|forgotten| forgotten.mi == mi) {
+            Some(forgotten)
+                if mn <= forgotten.mn
+                    || forgotten.replaced_until.is_some_and(|until| now < until) =>
+            {
+                Err(Refusal::MessageNumber)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A peer that we have heard may push out one that we only know of.
+    fn make_room(&mut self, live: bool) -> Result<(), Refusal> {
+        if live {
+            return if self.live().count() < self.limit { Ok(()) } else { Err(Refusal::Limit) };
+        }
+        if self.potential().count() < self.limit {
+            return Ok(());
+        }
+        let hearsay = self.peers.iter().position(|peer| peer.heard.is_none());
+        self.peers.remove(hearsay.ok_or(Refusal::Limit)?);
+        Ok(())
+    }
+
+    fn make_live(&mut self, now: Duration, mi: Mi, change: &mut Change) -> Result<(), Refusal> {
+        let live = self.live().count();
+        let (life, limit) = (self.life, self.limit);
+        let Some(peer) = self.get_mut(mi) else { return Ok(()) };
+        if !peer.live && live == limit {
+            return Err(Refusal::Limit);
+        }
+        change.live = !peer.live;
+        peer.live = true;
+        peer.expires = now.saturating_add(life);
+        if change.live {
+            let sci = peer.heard.map(|heard| heard.sci);
+            let same = |peer: &Peer| peer.mi != mi && peer.heard.map(|heard| heard.sci) == sci;
+            while let Some(index) = self.peers.iter().position(same) {
+                let old = self.peers.remove(index);
+                change.replaced = Some(old.mi);
+                self.remember(old.mi, old.mn, Some(now.saturating_add(life)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of the peers that the live peer `by` lists as live. Says whether one is new.
+    ///
+    /// One that it no longer lists, and that we have not heard ourselves, is gone: it may have been an
+    /// instance of a member, even of us, from before a restart.
+    pub(crate) fn hear_of(&mut self, now: Duration, by: Mi, live: &PeerList<'_>) -> bool {
+        self.peers.retain(|peer| {
+            peer.heard.is_some() || peer.told_by != Some(by) || live.find(peer.mi).is_some()
+        });
+        let before = self.peers.len();
+        for Member { mi, mn } in live {
+            let known = self.get(mi).is_some()
+                || self.forgotten.iter().any(|forgotten| forgotten.mi == mi)
+                || self.potential().count() >= self.limit;
+            if !known {
+                let (told_by, expires) = (Some(by), now.saturating_add(self.life));
+                let peer =
+                    Peer { mi, mn, heard: None, live: false, key_use: None, told_by, expires };
+                self.peers.push(peer);
+            }
+        }
+        self.peers.len() > before
+    }
+
+    /// Never takes `mi` for a peer, as long as it is remembered: it is ours, or was.
+    pub(crate) fn disown(&mut self, mi: Mi) {
+        self.remember(mi, u32::MAX, None);
+    }
+
+    /// Forgets one peer whose time has come, and returns it.
+    ///
+    /// A potential peer's time is not prolonged by what it says: one that hears nobody would keep the
+    /// list from ever becoming empty.
+    pub(crate) fn expire(&mut self, now: Duration) -> Option<Peer> {
+        let index = self.peers.iter().position(|peer| peer.expires <= now)?;
+        let peer = self.peers.remove(index);
+        if peer.heard.is_some() {
+            self.remember(peer.mi, peer.mn, None);
+        }
+        Some(peer)
+    }
+
+    /// When the next peer's time comes.
+    pub(crate) fn next_expiry(&self) -> Option<Duration> {
+        self.peers.iter().map(|peer| peer.expires).min()
+    }
+
+    fn remember(&mut self, mi: Mi, mn: u32, replaced_until: Option<Duration>) {
+        self.forgotten.retain(|forgotten| forgotten.mi != mi);
+        if self.forgotten.len() == FORGOTTEN {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back(Forgotten { mi, mn, replaced_until });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use macsec::MacAddress;
+
+    use super::*;
+    use crate::Ckn;
+
+    const LIFE: Duration = Duration::from_secs(6);
+    const HALF: Duration = Duration::from_secs(3);
+
+    fn basic(mi: u8, mn: u32, mac: u8) -> Basic {
+        Basic {
+            version: 3,
+            key_server_priority: 16,
+            key_server: true,
+            macsec_desired: true,
+            macsec_capability: Capability::Offsets,
+            sci: Sci::new(MacAddress([2, 0, 0, 0, 0, mac]), 1),
+            actor: Member { mi: Mi([mi; 12]), mn },
+            ckn: Ckn::new(b"lab").unwrap(),
+        }
+    }
+
+    fn table() -> PeerTable {
+        PeerTable::new(2, LIFE)
+    }
+
+    fn tell(peers: &mut PeerTable, listed: &[(u8, u32)]) -> bool {
+        let listed: Vec<_> =
+            listed.iter().map(|&(mi, mn)| Member { mi: Mi([mi; 12]), mn }).collect();
+        peers.hear_of(HALF, Mi([7; 12]), &PeerList::new(&listed))
+    }
+
+    #[test]
+    fn who_lists_us_is_live_for_a_life_time() {
+        let mut peers = table();
+        assert!(!peers.hear(Duration::ZERO, &basic(1, 1, 1), false).unwrap().live);
+        assert!(peers.hear(HALF, &basic(1, 2, 1), true).unwrap().live);
+        assert!(!peers.hear(HALF, &basic(1, 3, 1), true).unwrap().live, "is live already");
+        assert!(peers.expire(HALF + LIFE - Duration::from_millis(1)).is_none());
+        assert!(peers.expire(HALF + LIFE).unwrap().live);
+    }
+
+    /// Pitfall 21: a peer that never lists us does not stay potential for ever.
+    #[test]
+    fn p21_a_potential_peer_expires_however_much_it_says() {
+        let mut peers = table();
+        for mn in 1..60 {
+            let now = Duration::from_millis(100) * mn;
+            peers.hear(now, &basic(1, mn, 1), false).unwrap();
+        }
+        assert!(peers.expire(Duration::from_millis(100) + LIFE).is_some());
+    }
+
+    #[test]
+    fn message_numbers_only_rise_even_for_one_forgotten() {
+        let mut peers = table();
+        assert_eq!(peers.hear(HALF, &basic(1, 0, 1), true), Err(Refusal::MessageNumber));
+        peers.hear(HALF, &basic(1, 7, 1), true).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(1, 7, 1), true), Err(Refusal::MessageNumber));
+        assert_eq!(peers.hear(HALF, &basic(1, 8, 2), true), Err(Refusal::Sci));
+        peers.expire(HALF + LIFE).unwrap();
+        let later = HALF + 2 * LIFE;
+        assert_eq!(peers.hear(later, &basic(1, 7, 1), true), Err(Refusal::MessageNumber));
+        peers.hear(later, &basic(1, 8, 1), true).unwrap();
+    }
+
+    /// Pitfall 24: a restarted peer takes its own place as soon as it has proved live, and not before.
+    #[test]
+    fn p24_a_new_mi_replaces_the_old_one_when_live() {
+        let mut peers = table();
+        peers.hear(HALF, &basic(1, 9, 1), true).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(2, 1, 1), false).unwrap().replaced, None);
+        assert_eq!(peers.live().count(), 1);
+        let change = peers.hear(HALF, &basic(2, 2, 1), true).unwrap();
+        assert_eq!((change.live, change.replaced), (true, Some(Mi([1; 12]))));
+        assert_eq!(peers.all().count(), 1);
+        // A straggler of the old instance does not turn things back.
+        assert_eq!(peers.hear(HALF, &basic(1, 10, 1), true), Err(Refusal::MessageNumber));
+        assert!(!tell(&mut peers, &[(1, 10)]));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_hearsay_makes_room() {
+        let mut peers = table();
+        assert!(tell(&mut peers, &[(9, 1)]));
+        peers.hear(HALF, &basic(1, 1, 1), false).unwrap();
+        peers.hear(HALF, &basic(2, 1, 2), false).unwrap();
+        assert!(peers.get(Mi([9; 12])).is_none());
+        assert!(!tell(&mut peers, &[(8, 1)]));
+        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), false), Err(Refusal::Limit));
+        for mi in 1..=2 {
+            peers.hear(HALF, &basic(mi, 2, mi), true).unwrap();
+        }
+        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), true), Err(Refusal::Limit));
+        peers.hear(HALF, &basic(3, 1, 3), false).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(3, 2, 3), true), Err(Refusal::Limit));
+    }
+
+    #[test]
+    fn one_only_heard_of_may_still_say_its_first_word() {
+        let mut peers = table();
+        tell(&mut peers, &[(1, 5)]);
+        assert!(peers.hear(HALF, &basic(1, 5, 1), true).unwrap().live);
+    }
+
+    #[test]
+    fn one_only_heard_of_goes_when_it_is_no_longer_listed() {
+        let mut peers = table();
+        assert!(tell(&mut peers, &[(1, 5), (2, 7)]));
+        assert!(!tell(&mut peers, &[(2, 8)]));
+        assert_eq!(
+            peers.potential().map(|peer| (peer.mi, peer.mn)).collect::<Vec<_>>(),
+            [(Mi([2; 12]), 7)]
+        );
+    }
+}

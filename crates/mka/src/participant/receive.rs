@@ -1,0 +1,141 @@
+//! From a received frame to what it changes, in the order of 802.1X clause 11.11.2 and 9.4: nothing is
+//! touched before the ICV is known to be right.
+
+use core::time::Duration;
+
+use super::{
+    Participant,
+    event::{Discard, Event, MiReason},
+    key_use::PeerKeyUse,
+    peers::{Change, Refusal},
+};
+use crate::{Body, DecodeError, PeerList, Random, Received};
+
+impl<R: Random> Participant<R> {
+    /// Takes a frame from the wire, from its destination address on, without FCS. Then fetch events, a
+    /// [new SAK](Self::take_new_sak), frames to send and the next timeout.
+    ///
+    /// # Errors
+    /// Why the frame was passed over. It has changed nothing then, but for counters and, with
+    /// [`Discard::OwnMi`], our MI.
+    pub fn handle_frame(&mut self, now: Duration, octets: &[u8]) -> Result<(), Discard> {
+        let received = Received::parse(octets, self.config.framing.ethertype);
+        let received = received.map_err(|error| self.malformed(error))?;
+        self.handle_received(now, received)
+    }
+
+    /// As [`handle_frame`](Self::handle_frame), for a KaY that has parsed the frame to find the
+    /// participant by its CKN.
+    ///
+    /// # Errors
+    /// As [`handle_frame`](Self::handle_frame).
+    pub fn handle_received(
+        &mut self,
+        now: Duration,
+        received: Received<'_>,
+    ) -> Result<(), Discard> {
+        if self.failed {
+            return Err(Discard::Failed);
+        }
+        if *received.ckn() != self.ckn {
+            return Err(Discard::UnknownCkn);
+        }
+        let mkpdu = received.verify(&self.ick).map_err(|error| self.malformed(error))?;
+        let body = mkpdu.body();
+        // Ours first: reflected frames would otherwise make us change our MI for ever.
+        if body.basic.sci == self.config.sci {
+            self.counters.in_own += 1;
+            return Err(Discard::OwnSci);
+        }
+        if body.basic.actor.mi == self.mi {
+            return Err(self.not_us(now, MiReason::Collision));
+        }
+        let listed = self.listed_number(body);
+        let recent = |mn| self.numbers.is_recent(mn, now, self.life);
+        let lists_us = listed.is_some_and(recent);
+        let heard = self.peers.hear(now, &body.basic, lists_us);
+        let change = heard.map_err(|refusal| self.refuse(refusal))?;
+        if listed.is_some_and(|mn| mn > self.numbers.last()) {
+            return Err(self.not_us(now, MiReason::Cloned));
+        }
+        self.counters.in_mkpdu += 1;
+        self.act(now, body, change);
+        Ok(())
+    }
+
+    fn malformed(&mut self, error: DecodeError) -> Discard {
+        let counter = if error.is_icv() {
+            &mut self.counters.in_icv_errors
+        } else {
+            &mut self.counters.in_invalid
+        };
+        *counter += 1;
+        Discard::Decode(error)
+    }
+
+    fn not_us(&mut self, now: Duration, reason: MiReason) -> Discard {
+        self.counters.in_own += 1;
+        self.renew(now, reason);
+        self.settle(now);
+        Discard::OwnMi
+    }
+
+    const fn refuse(&mut self, refusal: Refusal) -> Discard {
+        match refusal {
+            Refusal::MessageNumber => {
+                self.counters.in_bad_message_number += 1;
+                Discard::MessageNumber
+            }
+            Refusal::Sci => {
+                self.counters.peer_list_errors += 1;
+                Discard::PeerSci
+            }
+            Refusal::Limit => {
+                self.counters.peer_list_errors += 1;
+                Discard::PeerLimit
+            }
+        }
+    }
+
+    /// The message of ours that the sender lists, in either list.
+    fn listed_number(&self, body: &Body<'_>) -> Option<u32> {
+        [body.live, body.potential].into_iter().flatten().find_map(|list| list.find(self.mi))
+    }
+
+    /// Peers first, then the decision, then the use of keys, whatever the order on the wire.
+    fn act(&mut self, now: Duration, body: &Body<'_>, change: Change) {
+        let (mi, sci) = (body.basic.actor.mi, body.basic.sci);
+        self.tell(change, mi, sci);
+        let live = self.peers.get(mi).is_some_and(|peer| peer.live);
+        if live && self.peers.hear_of(now, mi, &body.live.unwrap_or(PeerList::new(&[]))) {
+            self.hello.news();
+        }
+        if change.new || change.live || change.candidacy {
+            self.hello.news();
+        }
+        self.elect(now);
+        if body.distributed_sak.is_some() {
+            self.counters.in_sak_mkpdu += 1;
+            self.take_distributed(now, body);
+        }
+        if let Some(sak_use) = &body.sak_use
+            && let Some(peer) = self.peers.get_mut(mi)
+        {
+            peer.key_use = Some(PeerKeyUse::new(sak_use, body.xpn.as_ref()));
+        }
+        self.look_for_unknown_sak(now, body);
+        self.settle(now);
+    }
+
+    fn tell(&mut self, change: Change, mi: crate::Mi, sci: macsec::Sci) {
+        if change.new && !change.live {
+            self.event(Event::PeerPotential { mi, sci });
+        }
+        if let Some(old) = change.replaced {
+            self.event(Event::PeerReplaced { old, new: mi });
+        }
+        if change.live {
+            self.event(Event::PeerLive { mi, sci });
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! When the key server makes a SAK, and who has to have it (802.1X clause 9.8).
+
+use core::time::Duration;
+
+use macsec::An;
+
+use super::{
+    Participant,
+    decision::Decision,
+    election::{KeyServer, NEVER},
+    event::{Event, MiReason},
+    key_use::receives,
+    sak::{NewSak, SakInfo, SakMember},
+};
+use crate::{Mi, Random, WrappedKey, xpn_salt};
+
+/// Between two SAKs, whatever peers do.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// A new MI is taken from this key number on.
+const LAST_KEY_NUMBER: u32 = 0xffff_ff00;
+
+/// Why the key server makes a SAK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RekeyReason {
+    /// There is none.
+    First,
+    /// The one in use is another key server's, or of another MI of ours.
+    KeyServerChanged,
+    /// A live peer does not have it.
+    NewMember,
+    /// A member has gone before all had it, or has gone and the policy asks for a new one.
+    MemberLost,
+    /// Suite or confidentiality have changed.
+    CipherChanged,
+    /// The PNs of a member run out.
+    PnExhaustion,
+    /// It is as old as the configuration allows.
+    Interval,
+    /// Somebody asked.
+    Requested,
+}
+
+/// The key server's own SAK under way.
+pub(crate) struct Distribution {
+    pub(crate) wrapped: WrappedKey,
+    pub(crate) since: Duration,
+    /// Every member has reported that it receives with it.
+    pub(crate) done: bool,
+}
+
+impl<R: Random> Participant<R> {
+    /// Why a SAK has to be made, if one has, and the policy knows how.
+    pub(super) fn rekey_reason(&self, now: Duration, decision: Decision) -> Option<RekeyReason> {
+        let Decision::Secure(suite, confidentiality) = decision else { return None };
+        let Some(info) = self.sak.info() else { return Some(RekeyReason::First) };
+        let Some(distribution) = self.distribution.as_ref().filter(|_| info.own == self.mi) else {
+            return Some(RekeyReason::KeyServerChanged);
+        };
+        let has_it = |mi: Mi| self.sak.member(mi).is_some_and(|member| !member.gone);
+        if self.peers.live().any(|(peer, heard)| heard.wants_macsec() && !has_it(peer.mi)) {
+            return Some(RekeyReason::NewMember);
+        }
+        let lost = self.sak.members().iter().any(|member| member.gone);
+        if lost && (!distribution.done || self.config.rekey_on_member_loss) {
+            return Some(RekeyReason::MemberLost);
+        }
+        let old = now.saturating_sub(distribution.since);
+        if !distribution.done && old < self.life {
+            return None;
+        }
+        if (info.suite, info.confidentiality) != (suite, confidentiality) {
+            Some(RekeyReason::CipherChanged)
+        } else if self.pn_exhausted(info) {
+            Some(RekeyReason::PnExhaustion)
+        } else if self.config.rekey_interval.is_some_and(|interval| old >= interval) {
+            Some(RekeyReason::Interval)
+        } else {
+            self.rekey_requested.then_some(RekeyReason::Requested)
+        }
+    }
+
+    /// Looks at both places of every report: the key in use stands in either.
+    fn pn_exhausted(&self, info: &SakInfo) -> bool {
+        let limit = info.suite.rekey_pn();
+        let ours = self.report.keys().any(|key| key.ki == info.ki && key.next_pn >= limit);
+        let reported = |pn: Option<u64>| pn.is_some_and(|pn| pn >= limit);
+        ours || self.peers.live().filter_map(|(peer, _)| peer.key_use?.key(info.ki).copied()).any(
+            |key| {
+                // Without the upper half a 64-bit PN says nothing.
+                let short = (!info.suite.is_xpn()).then_some(u64::from(key.lowest_pn));
+                reported(key.lowest_pn_64.filter(|_| info.suite.is_xpn()).or(short))
+            },
+        )
+    }
+
+    /// The earliest time at which a SAK may be made.
+    fn earliest_sak(&self) -> Duration {
+        let mut earliest = self.last_sak.map_or(Duration::ZERO, |last| last + LEAST_INTERVAL);
+        if self.peers.potential().next().is_some() {
+            // Somebody may be about to join. Nobody makes us wait for more than a Life Time.
+            earliest =
+                earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
+        }
+        if self.better_peer_does_not_stand() {
+            // It follows another, whom we do not hear yet.
+            earliest = earliest.max(self.elected_since + self.life);
+        }
+        earliest
+    }
+
+    fn better_peer_does_not_stand(&self) -> bool {
+        let own = (self.config.priority, self.config.sci);
+        self.peers.live().any(|(_, heard)| {
+            !heard.key_server && heard.priority != NEVER && (heard.priority, heard.sci) < own
+        })
+    }
+
+    /// When to look again, as a SAK may be due then.
+    pub(super) fn sak_due(&self, now: Duration) -> Option<Duration> {
+        let decision = self.own_decision()?;
+        if self.rekey_reason(now, decision).is_some() {
+            return Some(self.earliest_sak());
+        }
+        let distribution = self.distribution.as_ref()?;
+        let interval = self.config.rekey_interval.map(|interval| distribution.since + interval);
+        if distribution.done {
+            return interval.map(|due| due.max(self.earliest_sak()));
+        }
+        Some(distribution.since + self.life).filter(|&due| due > now)
+    }
+
+    /// As key server, sees to it that the members have a SAK.
+    pub(super) fn serve(&mut self, now: Duration) {
+        let Some(decision) = self.own_decision() else { return };
+        if decision == Decision::PlainText {
+            self.decide_plain_text();
+            return;
+        }
+        self.plain_text = false;
+        if let Some(info) = self.sak.info() {
+            let done = self.all_have(info.ki);
+            if let Some(distribution) = &mut self.distribution {
+                distribution.done |= done;
+            }
+        }
+        if let Some(reason) = self.rekey_reason(now, decision)
+            && now >= self.earliest_sak()
+        {
+            self.generate(now, decision, reason);
+        }
+    }
+
+    fn generate(&mut self, now: Duration, decision: Decision, reason: RekeyReason) {
+        let Decision::Secure(suite, confidentiality) = decision else { return };
+        if self.key_number >= LAST_KEY_NUMBER {
+            return self.renew(now, MiReason::Exhausted);
+        }
+        let key_number = self.key_number + 1;
+        let members = self.peers.live().map(|(peer, _)| &peer.mi).chain([&self.mi]);
+        let sak = self.cak.generate_sak(suite, members, key_number, &mut self.random);
+        let ki = self.mi.ki(key_number);
+        let salt = suite.is_xpn().then(|| xpn_salt(ki));
+        let made = sak.and_then(|sak| {
+            let wrapped = self.kek.wrap_sak(&sak)?;
+            let key = macsec::DataKey::new(ki, suite, sak, salt);
+            Ok((wrapped, key.map_err(|_| crate::KeyError::SakLength)?))
+        });
+        let Ok((wrapped, key)) = made else { return self.fail() };
+        let an = self.next_an();
+        let own = self.mi;
+        let info =
+            SakInfo { ki, an, suite, confidentiality, own, ordered: false, contradicted: false };
+        let us = SakMember::new(own, Some(self.config.sci));
+        let listed =
+            self.peers.live().map(|(peer, heard)| SakMember::new(peer.mi, Some(heard.sci)));
+        if !self.sak.set(info, [us].into_iter().chain(listed)) {
+            return;
+        }
+        self.sak.update(&self.peers);
+        self.key_number = key_number;
+        self.distribution = Some(Distribution { wrapped, since: now, done: false });
+        self.last_sak = Some(now);
+        self.rekey_requested = false;
+        self.new_sak = Some(NewSak { key, an, confidentiality });
+        self.hello.news();
+        self.event(Event::SakGenerated(ki, reason));
+    }
+
+    /// The AN after the last one known in the CA, but none that a live member still uses, if one is
+    /// free: a key server that has restarted knows of none.
+    fn next_an(&self) -> An {
+        let used = |an: An| {
+            let peers = self.peers.live().filter_map(|(peer, _)| peer.key_use);
+            let theirs = peers
+                .into_iter()
+                .any(|keys| keys.keys().any(|key| key.an == an && (key.rx || key.tx)));
+            theirs || self.report.keys().any(|key| key.an == an)
+        };
+        let first = self.sak.last_an.map_or(An::ALL[0], An::next);
+        let mut an = first;
+        for _ in An::ALL {
+            if !used(an) {
+                return an;
+            }
+            an = an.next();
+        }
+        first
+    }
+
+    /// Whether every live member that wants MACsec reports that it receives with `ki`.
+    pub(super) fn all_have(&self, ki: macsec::Ki) -> bool {
+        let mut members = self
+            .peers
+            .live()
+            .filter(|(peer, heard)| heard.wants_macsec() && self.sak.member(peer.mi).is_some())
+            .peekable();
+        members.peek().is_some() && members.all(|member| receives(&member, ki))
+    }
+
+    /// What we decide, if it is ours to decide: as key server, with a live peer.
+    fn own_decision(&self) -> Option<Decision> {
+        let serves = self.key_server == KeyServer::Us && self.peers.live().next().is_some();
+        serves.then(|| super::decision::decide(&self.config, &self.peers))?
+    }
+
+    fn decide_plain_text(&mut self) {
+        if !self.plain_text {
+            self.plain_text = true;
+            self.drop_sak();
+            self.hello.news();
+            self.event(Event::PlainText);
+        }
+    }
+}
