@@ -31,7 +31,7 @@ fn a_pair_is_up_within_a_second_for_every_suite_and_version() {
 #[test]
 fn a_triple_agrees_on_one_key_server_and_one_sak() {
     let mut lab = Lab::of(1, &TRIPLE);
-    lab.agree_within(seconds(10));
+    lab.agree_within(seconds(1));
     let servers: Vec<_> = lab.lan.nodes().map(Station::is_key_server).collect();
     assert_eq!(servers, [false, true, false]);
     // The greatest SCI is number 1.
@@ -295,6 +295,36 @@ fn p21_p51_a_one_way_peer_delays_the_first_sak_by_a_life_time() {
     assert!(lab.lan[1].ki().is_some());
     lab.lan.set_links(Link::CLEAN);
     lab.agree_within(seconds(10));
+}
+
+/// Who sees only somebody that follows another does not take that other's place at once.
+#[test]
+fn a_better_peer_that_does_not_stand_is_waited_for() {
+    let mut lab = Lab::of(1, &[16, 32, 48]);
+    for (from, to) in [(0, 2), (2, 0)] {
+        lab.lan.link(from, to).cut = true;
+    }
+    lab.lan.run_for(seconds(5));
+    assert!(lab.lan[2].is_key_server());
+    assert_eq!(lab.lan[2].generated(), []);
+    lab.lan.set_links(Link::CLEAN);
+    lab.agree_within(seconds(10));
+    assert_eq!(lab.lan[2].generated(), []);
+}
+
+#[test]
+fn one_that_does_not_want_macsec_is_left_out() {
+    let mut lab = Lab::of(1, &TRIPLE);
+    lab.configs[2].macsec_desired = false;
+    lab.restart(2);
+    lab.lan.run_for(seconds(10));
+    assert!(lab.lan[0].ki().is_some());
+    assert!(lab.lan[2].ki().is_none());
+    assert_eq!(lab.lan[2].refusals(), []);
+    assert_eq!(lab.lan[1].generated(), [RekeyReason::First]);
+    lab.configs[2].macsec_desired = true;
+    lab.restart(2);
+    lab.agree_within(seconds(5));
 }
 
 #[test]

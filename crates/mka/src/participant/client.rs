@@ -84,6 +84,10 @@ impl<R: Random> Participant<R> {
         key: &DistributedKey<'_>,
     ) -> Result<(), SakRefusal> {
         let list = self.listed_by_server(body)?;
+        if !self.config.macsec_desired {
+            // It is not meant for us, although everybody gets it.
+            return Ok(());
+        }
         let sender = body.basic.actor.mi;
         let ki = sender.ki(key.key_number);
         let suite = key.suite.known().filter(|suite| self.config.suites.contains(*suite));
@@ -103,7 +107,7 @@ impl<R: Random> Participant<R> {
         if self.sak.knows(ki) {
             return Err(SakRefusal::Reused);
         }
-        if !self.config.macsec_desired || !acceptable(&self.config, suite, key.confidentiality) {
+        if !acceptable(&self.config, suite, key.confidentiality) {
             return Err(SakRefusal::Confidentiality);
         }
         let sak = self.kek.unwrap_sak(key.wrapped, suite).map_err(|_| SakRefusal::Unwrap)?;

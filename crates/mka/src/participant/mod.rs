@@ -391,9 +391,9 @@ impl<R: Random> Participant<R> {
         self.key_server = elected;
         self.elected_since = now;
         self.unknown_sak = None;
-        // Who is no longer key server stops distributing at once. The SAK stays until there is another.
+        // Who is no longer key server stops distributing at once. What was decided stays in force until
+        // the new one decides.
         self.distribution = None;
-        self.plain_text = false;
         self.rekey_requested = false;
         self.hello.news();
         self.event(Event::KeyServer(elected));

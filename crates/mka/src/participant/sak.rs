@@ -34,11 +34,13 @@ pub struct SakMember {
     pub ssci: Option<Ssci>,
     /// No longer live: if it comes back, it needs another SAK.
     pub(crate) gone: bool,
+    /// It wanted MACsec when the SAK was made. If it did not, it did not take it.
+    pub(crate) wants_macsec: bool,
 }
 
 impl SakMember {
     pub(crate) const fn new(mi: Mi, sci: Option<Sci>) -> Self {
-        Self { mi, sci, ssci: None, gone: false }
+        Self { mi, sci, ssci: None, gone: false, wants_macsec: true }
     }
 }
 

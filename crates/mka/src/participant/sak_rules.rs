@@ -2,17 +2,17 @@
 
 use core::time::Duration;
 
-use macsec::An;
+use macsec::{An, DataKey};
 
 use super::{
     Participant,
-    decision::Decision,
+    decision::{Decision, decide},
     election::{KeyServer, NEVER},
     event::{Event, MiReason},
     key_use::receives,
     sak::{NewSak, SakInfo, SakMember},
 };
-use crate::{Mi, Random, WrappedKey, xpn_salt};
+use crate::{KeyError, Random, WrappedKey, xpn_salt};
 
 /// Between two SAKs, whatever peers do.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -56,7 +56,8 @@ impl<R: Random> Participant<R> {
         let Some(distribution) = self.distribution.as_ref().filter(|_| info.own == self.mi) else {
             return Some(RekeyReason::KeyServerChanged);
         };
-        let has_it = |mi: Mi| self.sak.member(mi).is_some_and(|member| !member.gone);
+        let has_it =
+            |mi| self.sak.member(mi).is_some_and(|member| member.wants_macsec && !member.gone);
         if self.peers.live().any(|(peer, heard)| heard.wants_macsec() && !has_it(peer.mi)) {
             return Some(RekeyReason::NewMember);
         }
@@ -131,12 +132,15 @@ impl<R: Random> Participant<R> {
 
     /// As key server, sees to it that the members have a SAK.
     pub(super) fn serve(&mut self, now: Duration) {
-        let Some(decision) = self.own_decision() else { return };
-        if decision == Decision::PlainText {
-            self.decide_plain_text();
+        if !self.serves() {
             return;
         }
+        let decision = match self.own_decision() {
+            Some(Decision::PlainText) => return self.decide_plain_text(),
+            decision => decision,
+        };
         self.plain_text = false;
+        let Some(decision) = decision else { return };
         if let Some(info) = self.sak.info() {
             let done = self.all_have(info.ki);
             if let Some(distribution) = &mut self.distribution {
@@ -162,8 +166,8 @@ impl<R: Random> Participant<R> {
         let salt = suite.is_xpn().then(|| xpn_salt(ki));
         let made = sak.and_then(|sak| {
             let wrapped = self.kek.wrap_sak(&sak)?;
-            let key = macsec::DataKey::new(ki, suite, sak, salt);
-            Ok((wrapped, key.map_err(|_| crate::KeyError::SakLength)?))
+            let key = DataKey::new(ki, suite, sak, salt);
+            Ok((wrapped, key.map_err(|_| KeyError::SakLength)?))
         });
         let Ok((wrapped, key)) = made else { return self.fail() };
         let an = self.next_an();
@@ -171,8 +175,10 @@ impl<R: Random> Participant<R> {
         let info =
             SakInfo { ki, an, suite, confidentiality, own, ordered: false, contradicted: false };
         let us = SakMember::new(own, Some(self.config.sci));
-        let listed =
-            self.peers.live().map(|(peer, heard)| SakMember::new(peer.mi, Some(heard.sci)));
+        let listed = self.peers.live().map(|(peer, heard)| SakMember {
+            wants_macsec: heard.wants_macsec(),
+            ..SakMember::new(peer.mi, Some(heard.sci))
+        });
         if !self.sak.set(info, [us].into_iter().chain(listed)) {
             return;
         }
@@ -217,10 +223,14 @@ impl<R: Random> Participant<R> {
         members.peek().is_some() && members.all(|member| receives(&member, ki))
     }
 
-    /// What we decide, if it is ours to decide: as key server, with a live peer.
+    /// What we decide, if it is ours to decide and the policy knows a way.
     fn own_decision(&self) -> Option<Decision> {
-        let serves = self.key_server == KeyServer::Us && self.peers.live().next().is_some();
-        serves.then(|| super::decision::decide(&self.config, &self.peers))?
+        self.serves().then(|| decide(&self.config, &self.peers))?
+    }
+
+    /// Whether there is anybody to be key server for.
+    fn serves(&self) -> bool {
+        self.key_server == KeyServer::Us && self.peers.live().next().is_some()
     }
 
     fn decide_plain_text(&mut self) {
