@@ -420,3 +420,59 @@ fn a_restarted_key_server_avoids_ans_in_use() {
     );
     assert_eq!(stage.station.latest.as_ref().unwrap().an, An::ALL[3]);
 }
+
+/// One that would win but does not stand follows somebody whom we may hear soon: for a Life Time it
+/// is waited for.
+#[test]
+fn a_better_peer_that_does_not_stand_delays_the_first_sak_by_a_life_time() {
+    let mut stage = client();
+    stage.basic.key_server = false;
+    stage.say(|_| {}).unwrap();
+    let begin = stage.now;
+    while stage.station.ki().is_none() {
+        stage.hear();
+        stage.say(|_| {}).unwrap();
+        assert!(stage.now - begin < seconds(10));
+    }
+    assert!(stage.now - begin >= seconds(4), "{:?}", stage.now - begin);
+}
+
+/// Pitfall 28: who is key server again does not go on where it left off.
+#[test]
+fn p28_one_that_is_key_server_again_makes_a_fresh_sak() {
+    let mut stage = server(config(1));
+    stage.say(|_| {}).unwrap();
+    let first = stage.station.ki().unwrap();
+    stage.uses(receiving(first, 1), None);
+    stage.wait(seconds(2));
+    let (priority, key_server) = (0, true);
+    (stage.basic.key_server_priority, stage.basic.key_server) = (priority, key_server);
+    stage.distribute(|key| key.an = An::ALL[1]);
+    assert_eq!(stage.station.ki(), Some(stage.ki(1)));
+    (stage.basic.key_server_priority, stage.basic.key_server) = (255, false);
+    stage.say(|_| {}).unwrap();
+    let generated = stage.station.generated();
+    assert_eq!(generated, [RekeyReason::First, RekeyReason::KeyServerChanged]);
+    assert_eq!(stage.station.latest.as_ref().unwrap().an, An::ALL[2]);
+}
+
+/// A member that goes before it has the SAK changes the list that the SAK goes with: there has to be
+/// another.
+#[test]
+fn a_member_lost_during_distribution_makes_a_fresh_sak() {
+    let mut stage = server(config(1));
+    stage.say(|_| {}).unwrap();
+    let puppet = stage.basic;
+    let third = Basic { sci: sci(0x20), actor: Member { mi: Mi([9; 12]), mn: 0 }, ..stage.basic };
+    stage.basic = third;
+    stage.wait(seconds(1));
+    stage.say(|_| {}).unwrap();
+    stage.basic = puppet;
+    for _ in 0..4 {
+        stage.hear();
+        stage.say(|_| {}).unwrap();
+    }
+    let reasons = [RekeyReason::First, RekeyReason::NewMember, RekeyReason::MemberLost];
+    assert_eq!(stage.station.generated(), reasons);
+    assert!(stage.heard(|body| body.distributed_sak.is_some()));
+}

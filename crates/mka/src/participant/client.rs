@@ -57,10 +57,10 @@ impl<R: Random> Participant<R> {
     /// The key server's live list, if the sender is our key server and lists us there.
     fn listed_by_server<'a>(&self, body: &Body<'a>) -> Result<PeerList<'a>, SakRefusal> {
         let sender = body.basic.actor.mi;
-        let live = self.peers.get(sender).is_some_and(|peer| peer.live);
+        // Only live peers are elected.
         let elected = self.key_server == KeyServer::Peer(sender);
         body.live
-            .filter(|list| live && elected && list.find(self.mi).is_some())
+            .filter(|list| elected && list.find(self.mi).is_some())
             .ok_or(SakRefusal::NotKeyServer)
     }
 
