@@ -7,7 +7,7 @@ use std::time::Duration;
 use lab::{Lab, Station, agreed_ki, cak, ckn, config, sci, seconds};
 use mka::{
     Basic, Body, Cak, Capability, Ckn, DecodeError, Discard, Event, Framing, MAX_FRAME_LEN, Member,
-    Mi, MiReason, PeerList, Received,
+    Mi, MiReason, PeerList, Received, key_number,
 };
 use netem::Dice;
 
@@ -165,6 +165,27 @@ fn a_collision_of_mis_is_solved_by_a_new_one() {
     assert_eq!(lab.lan[1].new_mis(), [MiReason::Collision]);
     assert_eq!(lab.lan[1].discards, [Discard::OwnMi]);
     lab.agree_within(seconds(5));
+}
+
+/// Section 4.2: with a new MI key numbers begin anew. What others still list of the old one is not
+/// taken for somebody else.
+#[test]
+fn a_new_mi_begins_anew_and_the_old_one_is_nobody() {
+    let mut lab = Lab::of(1, &[16, 32, 48]);
+    let first = lab.agree_within(seconds(2));
+    lab.lan.run_for(seconds(10));
+    let mi = lab.lan[0].participant.member().mi;
+    assert_eq!(first, mi.ki(1));
+    let body = Body::new(basic(9, mi, 1));
+    lab.lan.inject(0, &encode(&body, &cak()));
+    // The others hear neither that nor, for a while, of the new MI.
+    lab.lan.link(0, 1).cut = true;
+    lab.lan.run_for(seconds(2));
+    assert_eq!(lab.lan[0].participant.peers().count(), 2);
+    lab.lan.link(0, 1).cut = false;
+    let second = lab.agree_within(seconds(5));
+    assert_eq!(second, lab.lan[0].participant.member().mi.ki(key_number(second)));
+    assert!(key_number(second) <= 2, "{second}");
 }
 
 /// Section 4.2, item 3: a peer lists messages of ours that we have not sent.
