@@ -359,6 +359,24 @@ fn a_sak_is_distributed_until_every_member_receives_with_it() {
     assert!(!stage.heard(|body| body.distributed_sak.is_some()));
 }
 
+/// A SAK, and that one has it, are told as quickly as first hellos: long before anybody transmits.
+#[test]
+fn news_of_a_sak_are_repeated_quickly() {
+    let mut stage = server(config(1));
+    for _ in 0..3 {
+        stage.hear();
+    }
+    stage.say(|_| {}).unwrap();
+    let frames = stage.hear();
+    assert!(frames.len() >= 4, "{}", frames.len());
+    let mut stage = client();
+    for _ in 0..3 {
+        stage.hear();
+    }
+    stage.distribute(|_| {});
+    assert!(stage.hear().len() >= 4);
+}
+
 /// Pitfall 18: the upper half counts, and a lower half by itself says nothing.
 #[test]
 fn p18_exhaustion_of_a_peer_is_seen_in_64_bits() {

@@ -63,6 +63,7 @@ fn members_of_different_versions_agree_on_sscis() {
 fn a_steady_session_keeps_its_sak_and_its_peers() {
     let mut lab = Lab::of(1, &TRIPLE);
     let ki = lab.agree_within(seconds(10));
+    lab.lan.run_for(seconds(5));
     let sent = lab.lan.sent().len();
     lab.lan.run_for(seconds(600));
     assert_eq!(agreed_ki(&lab.lan), Some(ki));
@@ -304,7 +305,7 @@ fn a_better_peer_that_does_not_stand_is_waited_for() {
     for (from, to) in [(0, 2), (2, 0)] {
         lab.lan.link(from, to).cut = true;
     }
-    lab.lan.run_for(seconds(5));
+    lab.lan.run_for(seconds(3));
     assert!(lab.lan[2].is_key_server());
     assert_eq!(lab.lan[2].generated(), []);
     lab.lan.set_links(Link::CLEAN);

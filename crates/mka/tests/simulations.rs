@@ -111,7 +111,7 @@ proptest! {
     fn members_agree_on_a_bad_network(seed: u64, members in 2..=3usize, links in link()) {
         let mut lab = lab(seed, members);
         lab.lan.set_links(links);
-        lab.agree_within(seconds(120));
+        lab.agree_within(seconds(60));
     }
 
     /// From wherever trouble has led, a network that is well again leads back to agreement.

@@ -138,6 +138,8 @@ impl<R: Random> Participant<R> {
         self.new_sak = Some(NewSak { key: data_key, an, confidentiality });
         self.plain_text = false;
         self.refused = None;
+        // That we have it must get through.
+        self.hello.restart();
         self.event(Event::SakReceived(ki));
         Ok(())
     }

@@ -110,7 +110,9 @@ impl<R: Random> Participant<R> {
         if live && self.peers.hear_of(now, mi, &body.live.unwrap_or(PeerList::new(&[]))) {
             self.hello.news();
         }
-        if change.new || change.live || change.candidacy {
+        if change.new {
+            self.hello.restart();
+        } else if change.live || change.candidacy {
             self.hello.news();
         }
         self.elect(now);

@@ -188,7 +188,7 @@ impl<R: Random> Participant<R> {
         self.last_sak = Some(now);
         self.rekey_requested = false;
         self.new_sak = Some(NewSak { key, an, confidentiality });
-        self.hello.news();
+        self.hello.restart();
         self.event(Event::SakGenerated(ki, reason));
     }
 

@@ -9,8 +9,8 @@ pub const HELLO_TIME: Duration = Duration::from_secs(2);
 /// MKA Bounded Hello Time: the Hello Time with delay protection (802.1X table 9-3).
 pub(crate) const BOUNDED_HELLO_TIME: Duration = Duration::from_millis(500);
 
-/// The gaps between the first hellos. A session comes up within a second that way, and no more of
-/// them are sent than there are gaps.
+/// The gaps between the first hellos, and between those that follow on news of weight. A session comes
+/// up within a second that way, on a bad network too, and a SAK gets to all before anybody uses it.
 const RAMP: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
@@ -41,7 +41,8 @@ impl HelloTimer {
         self.news = true;
     }
 
-    /// Nobody knows us any more: be as quick as after the start.
+    /// There is something that peers must know soon, even if the next frames get lost: be as quick as after
+    /// the start.
     pub(crate) const fn restart(&mut self) {
         self.ramp = 0;
         self.news = true;
