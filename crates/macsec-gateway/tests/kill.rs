@@ -1,7 +1,8 @@
 //! `macsec run` is killed at any instant, again and again, with traffic both ways.
 //!
-//! Now and then its disk does not write before, so that traffic reaches the marks. On the wire no packet number ever comes twice; nothing that a killed gateway has delivered is
-//! delivered once more; and each time it comes up by itself. `MACSEC_KILLS` says how often (25).
+//! Now and then its disk does not write before, so that traffic reaches the marks. On the wire no
+//! packet number ever comes twice; nothing that a killed gateway has delivered is delivered once more;
+//! and each time it comes up by itself. `MACSEC_KILLS` says how often (25).
 
 mod common;
 
@@ -22,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::StopAtEnd;
 use macsec::CipherSuite;
 use macsec_io::{
     netlink::Netlink,
@@ -270,14 +272,6 @@ impl World {
         let statistics = station.rx.statistics().expect("statistics");
         let missed = statistics.ring_full + statistics.truncated + statistics.malformed;
         self.missed.fetch_add(missed, Ordering::Relaxed);
-    }
-}
-
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -196,12 +196,6 @@ impl Uplink {
         &self.name
     }
 
-    /// How the host's stack is kept off it.
-    #[must_use]
-    pub fn isolation(&self) -> Isolation {
-        self.isolation
-    }
-
     /// Runs `action` where the interface lives, to open rings, monitors and the like: these work from
     /// every thread afterwards. With [`Isolation::Filter`] that is the namespace of the calling thread,
     /// which must be the host's; only rings with [`MARK`] send then.

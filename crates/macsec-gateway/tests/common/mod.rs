@@ -4,6 +4,7 @@
 use std::{
     io::Write,
     process::{Command, Output},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// The exit code for "cannot run here".
@@ -33,4 +34,13 @@ pub fn skip(reason: &str) {
     assert!(!ci, "must run in CI: {reason}");
     // Not by `eprintln!`, which the test harness keeps to itself when a test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}
+
+/// Has the threads of a test end when it does, however it does.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

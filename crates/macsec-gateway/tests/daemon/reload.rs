@@ -11,6 +11,7 @@ use macsec::CipherSuite;
 use crate::{
     Line,
     bench::{Daemon, FAR, NEAR, OTHER_SAK_256, PATIENCE, SAK_256, Wan, number_of, numbered},
+    common::StopAtEnd,
     peer::Peer,
     traffic::Traffic,
 };
@@ -116,14 +117,6 @@ fn what_is_not_changed_loses_nothing() {
     let out = &port.secy.expect("a SecY").transmit_sc.statistics["out-pkts-encrypted"];
     assert!(*out >= 100 * rounds, "counters go on");
     gateway.stop();
-}
-
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Line,
     bench::{FAR, NEAR, Wan, numbered},
+    common::StopAtEnd,
     traffic::Traffic,
 };
 
@@ -103,14 +104,6 @@ fn keys_come_back_after_a_disk_failure_with_a_reload_in_its_midst() {
     traffic.recovers();
     traffic.all_pass(200);
     gateway.stop();
-}
-
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
