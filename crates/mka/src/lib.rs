@@ -66,7 +66,7 @@
 //! | verb | what for |
 //! |---|---|
 //! | [`Participant::handle_frame`], [`Participant::handle_timeout`], [`Participant::report_keys`] | input, each with the time |
-//! | [`Participant::poll_transmit`], [`Participant::poll_event`], [`Participant::take_new_sak`] | output, to be fetched after each input |
+//! | [`Participant::poll_transmit`], [`Participant::poll_event`], [`Participant::take_agreed_sak`] | output, to be fetched after each input |
 //! | [`Participant::poll_timeout`] | when to come again |
 //!
 //! # Keys
@@ -113,8 +113,8 @@ pub use keys::{
     eap_cak_and_ckn, ssci_by_sci, xpn_salt,
 };
 pub use participant::{
-    Agreement, ConfigError, Discard, Event, HELLO_TIME, KeyInUse, KeyReport, KeyServer, MiReason,
-    NewSak, Participant, ParticipantConfig, ParticipantCounters, ParticipantError, PeerKeyUse,
+    AgreedSak, Agreement, ConfigError, Discard, Event, HELLO_TIME, KeyInUse, KeyReport, KeyServer,
+    MiReason, Participant, ParticipantConfig, ParticipantCounters, ParticipantError, PeerKeyUse,
     PeerStatus, RekeyReason, ReportedKey, SakInfo, SakMember, SakRefusal, Suites,
 };
 pub use received::{Mkpdu, Received, Unverified};

@@ -8,7 +8,7 @@ use macsec::{
 };
 use mka::{
     Mi,
-    cp::{ControlledPort, CpState, Inputs, KeyReport, NewSak, PeerSa, PortStatus, Settings},
+    cp::{ControlledPort, CpState, Inputs, NewSak, PeerReport, PeerSa, PortStatus, Settings},
     logon::Connect,
     order::{Action, Order, OrderFailure},
     xpn_salt,
@@ -136,7 +136,7 @@ impl Member {
 fn report(to: &mut Member, from: &Member) {
     to.inputs.latest = to.cp.latest().map(|latest| {
         let key = from.cp.reported().into_iter().flatten().find(|key| key.ki == latest.ki);
-        KeyReport {
+        PeerReport {
             ki: latest.ki,
             all_receiving: key.is_some_and(|key| key.rx),
             server_transmitting: !to.inputs.elected_self && key.is_some_and(|key| key.tx),

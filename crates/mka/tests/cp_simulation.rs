@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 use data_plane::{Bench, Plane, ki, sak, sci};
 use macsec::Ki;
 use mka::{
-    cp::{CpEvent, CpState, KeyReport, KeyStatus, PeerSa, PortStatus},
+    cp::{CpEvent, CpState, KeyStatus, PeerReport, PeerSa, PortStatus},
     logon::Connect,
     order::{Order, OrderFailure},
 };
@@ -82,7 +82,7 @@ impl IllTreated {
                 let ki = latest.unwrap_or(ki(1));
                 let ssci_map_known = true;
                 bench.inputs.latest =
-                    Some(KeyReport { ki, all_receiving, server_transmitting, ssci_map_known });
+                    Some(PeerReport { ki, all_receiving, server_transmitting, ssci_map_known });
             }
             Turn::ServerChanged => bench.cp.server_changed(bench.now),
             Turn::AddPeer(peer) => {
@@ -143,7 +143,7 @@ impl IllTreated {
             bench.wait(Duration::from_secs(7));
             bench.settle();
             if let Some(KeyStatus { ki, .. }) = bench.cp.latest() {
-                bench.inputs.latest = Some(KeyReport {
+                bench.inputs.latest = Some(PeerReport {
                     ki,
                     all_receiving: true,
                     server_transmitting: true,
@@ -328,7 +328,7 @@ impl Ca {
         };
         let others = (0..member.uses.len()).filter(|&other| other != index);
         member.bench.inputs.latest =
-            member.bench.cp.latest().map(|KeyStatus { ki, .. }| KeyReport {
+            member.bench.cp.latest().map(|KeyStatus { ki, .. }| PeerReport {
                 ki,
                 all_receiving: others.clone().all(|other| says(other, ki, |key| key.rx)),
                 server_transmitting: server != index && says(server, ki, |key| key.tx),

@@ -36,25 +36,17 @@ pub struct PeerSa {
     pub lowest_pn: u64,
 }
 
-/// Why a SAK is not taken.
+/// Why a SAK is not taken: it is here already, distributed once more. There is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OfferError {
-    /// It is here already: distributed once more. Nothing to do.
-    Known,
-    /// Its AN is that of the key in use.
-    AnInUse,
-}
+pub struct SakKnown;
 
-impl fmt::Display for OfferError {
+impl fmt::Display for SakKnown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Known => "KI: this SAK is here already",
-            Self::AnInUse => "AN: that of the key in use",
-        })
+        f.write_str("KI: this SAK is here already")
     }
 }
 
-impl core::error::Error for OfferError {}
+impl core::error::Error for SakKnown {}
 
 /// A key as a SAK Use reports it (`lki`, `lan`, `ltx`, `lrx`, or `oki` and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

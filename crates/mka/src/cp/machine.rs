@@ -6,7 +6,7 @@ use core::time::Duration;
 use macsec::{Ki, Sci, ValidateFrames};
 
 use super::{
-    CpEvent, Inputs, KeyStatus, NewSak, OfferError, PeerSa, PortStatus, Settings, SingleKey,
+    CpEvent, Inputs, KeyStatus, NewSak, PeerSa, PortStatus, SakKnown, Settings, SingleKey,
     keys::InstalledKey,
     orders::{Awaited, Outbox},
     state::{Conditions, CpState},
@@ -69,16 +69,16 @@ impl ControlledPort {
     /// Takes a SAK to be brought into use: `newSAK`. It takes effect with the next [`Self::update`],
     /// which is to tell what came in the same MKPDU. A SAK that still waits is replaced.
     ///
+    /// If its AN is that of the key in use, that one goes first, and the port is closed meanwhile: a key
+    /// server that has restarted does not know which AN is free.
+    ///
     /// # Errors
     /// The SAK is not taken and has been erased.
-    pub fn offer(&mut self, sak: NewSak) -> Result<(), OfferError> {
+    pub fn offer(&mut self, sak: NewSak) -> Result<(), SakKnown> {
         let ki = sak.key.ki();
         let waiting = self.waiting.as_ref().map(|sak| sak.key.ki());
         if waiting == Some(ki) || self.keys().any(|key| key.status.ki == ki) {
-            return Err(OfferError::Known);
-        }
-        if self.keys().any(|key| key.status.tx && key.status.an == sak.an) {
-            return Err(OfferError::AnInUse);
+            return Err(SakKnown);
         }
         self.drop_waiting();
         self.waiting = Some(sak);
@@ -97,6 +97,11 @@ impl ControlledPort {
         if self.keys().next().is_some() {
             self.replace_by.start(now, self.settings.timers.replace);
         }
+    }
+
+    /// The key server whose SAK is in use is key server again: no SAK has to come.
+    pub fn server_restored(&mut self) {
+        self.replace_by.stop();
     }
 
     /// A peer has become live, to receive from with the key `ki`. It gets its SC and its SA. `false`: there
@@ -366,6 +371,11 @@ impl ControlledPort {
     /// transmit SA.
     fn install_waiting(&mut self, now: Duration) {
         let Some(sak) = self.waiting.take() else { return };
+        if let Some(key) = self.old.take_if(|key| key.status.an == sak.an) {
+            self.set_port(now, PortStatus::Closed);
+            self.delete(&key);
+            self.events.push_back(CpEvent::Retired(key.status.ki));
+        }
         let (installed, key, transmit_sa) = InstalledKey::of(sak);
         self.key_orders.forget();
         if self.replace_by.is_on() {

@@ -44,6 +44,8 @@
 //! - **ABANDON has transmission go back** to the key before, if it had been ordered to go over.
 //!   If that was for a change, it leads to CHANGE, not to RETIRE: that would delete the key in use of a port that
 //!   is open still.
+//! - **RECEIVE deletes the key in use if the new SAK has its AN**, with the port closed: a key server that has
+//!   restarted knows of no AN. There is nobody left who receives with that key.
 //! - INIT deletes keys before it forgets them.
 //! - The key in use is the old key in the machine, as in the figure, but reported as the latest unless
 //!   [`Settings::report`] says otherwise.
@@ -54,7 +56,7 @@ mod orders;
 mod state;
 mod timer;
 
-pub use keys::{KeyStatus, NewSak, OfferError, PeerSa};
+pub use keys::{KeyStatus, NewSak, PeerSa, SakKnown};
 pub use machine::ControlledPort;
 pub use state::{Answer, Conditions, CpState};
 
@@ -135,12 +137,12 @@ pub struct Inputs {
     /// `electedSelf`: we are the key server.
     pub elected_self: bool,
     /// What the peers say of [`ControlledPort::latest`].
-    pub latest: Option<KeyReport>,
+    pub latest: Option<PeerReport>,
 }
 
 /// What the peers say of a key in the last SAK Use of each, be it in the place of the latest or of the old key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyReport {
+pub struct PeerReport {
     /// The key. A report about another than the latest key counts for nothing.
     pub ki: Ki,
     /// Every live peer receives with it.

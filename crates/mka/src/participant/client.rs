@@ -9,7 +9,7 @@ use super::{
     decision::acceptable,
     election::KeyServer,
     event::{Event, MiReason, SakRefusal},
-    sak::{NewSak, SakInfo, SakMember},
+    sak::{AgreedSak, SakInfo, SakMember},
 };
 use crate::{
     Body, DistributedKey, DistributedSak, KeyUse, Mi, PeerList, Random, key_number, xpn_salt,
@@ -135,7 +135,7 @@ impl<R: Random> Participant<R> {
             self.sak.number(order);
         }
         let (an, confidentiality) = (key.an, key.confidentiality);
-        self.new_sak = Some(NewSak { key: data_key, an, confidentiality });
+        self.new_sak = Some(AgreedSak { key: data_key, an, confidentiality });
         self.plain_text = false;
         self.refused = None;
         // That we have it must get through.

@@ -41,7 +41,7 @@ pub use config::{ConfigError, ParticipantConfig, Suites};
 pub use election::KeyServer;
 pub use event::{Discard, Event, MiReason, ParticipantCounters, SakRefusal};
 pub use key_use::{KeyInUse, KeyReport, PeerKeyUse, ReportedKey};
-pub use sak::{NewSak, SakInfo, SakMember};
+pub use sak::{AgreedSak, SakInfo, SakMember};
 pub use sak_rules::RekeyReason;
 pub use timers::HELLO_TIME;
 
@@ -86,7 +86,7 @@ pub struct PeerStatus {
 /// One member of a CA: it finds its peers, elects a key server with them and agrees on SAKs.
 ///
 /// A key server makes SAKs, others take them; either way they come out of
-/// [`take_new_sak`](Self::take_new_sak). What the port does with them comes in by
+/// [`take_agreed_sak`](Self::take_agreed_sak). What the port does with them comes in by
 /// [`report_keys`](Self::report_keys).
 pub struct Participant<R> {
     config: ParticipantConfig,
@@ -107,7 +107,7 @@ pub struct Participant<R> {
     hello: HelloTimer,
 
     sak: SakState,
-    new_sak: Option<NewSak>,
+    new_sak: Option<AgreedSak>,
     plain_text: bool,
     refused: Option<(Ki, SakRefusal)>,
     unknown_sak: Option<UnknownSak>,
@@ -238,7 +238,7 @@ impl<R: Random> Participant<R> {
 
     /// `newSAK`: the SAK agreed on last, once. It is to be received with as soon as may be, and to be
     /// transmitted with when the CP machine says so and [`may_transmit`](Self::may_transmit) does.
-    pub fn take_new_sak(&mut self) -> Option<NewSak> {
+    pub fn take_agreed_sak(&mut self) -> Option<AgreedSak> {
         self.new_sak.take()
     }
 

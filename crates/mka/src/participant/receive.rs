@@ -13,7 +13,7 @@ use crate::{Body, DecodeError, PeerList, Random, Received};
 
 impl<R: Random> Participant<R> {
     /// Takes a frame from the wire, from its destination address on, without FCS. Then fetch events, a
-    /// [new SAK](Self::take_new_sak), frames to send and the next timeout.
+    /// [new SAK](Self::take_agreed_sak), frames to send and the next timeout.
     ///
     /// # Errors
     /// Why the frame was passed over. It has changed nothing then, but for counters and, with

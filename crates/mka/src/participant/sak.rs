@@ -14,7 +14,7 @@ const HISTORY: usize = 16;
 
 /// A SAK that has just been agreed on: what the CP machine calls `newSAK`, to be installed.
 #[derive(Debug)]
-pub struct NewSak {
+pub struct AgreedSak {
     /// The key, its KI, its suite and, for XPN, its salt.
     pub key: DataKey,
     /// `distributedAN`: the AN to use it with. An SA of another key that still has that AN has to go.
@@ -44,7 +44,7 @@ impl SakMember {
     }
 }
 
-/// What is known of the SAK agreed on last. Its key is not here: see [`NewSak`].
+/// What is known of the SAK agreed on last. Its key is not here: see [`AgreedSak`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SakInfo {

@@ -10,7 +10,7 @@ use super::{
     election::{KeyServer, NEVER},
     event::{Event, MiReason},
     key_use::receives,
-    sak::{NewSak, SakInfo, SakMember},
+    sak::{AgreedSak, SakInfo, SakMember},
 };
 use crate::{KeyError, Random, WrappedKey, xpn_salt};
 
@@ -187,7 +187,7 @@ impl<R: Random> Participant<R> {
         self.distribution = Some(Distribution { wrapped, since: now, done: false });
         self.last_sak = Some(now);
         self.rekey_requested = false;
-        self.new_sak = Some(NewSak { key, an, confidentiality });
+        self.new_sak = Some(AgreedSak { key, an, confidentiality });
         self.hello.restart();
         self.event(Event::SakGenerated(ki, reason));
     }

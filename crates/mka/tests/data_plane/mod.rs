@@ -9,7 +9,7 @@ use std::{
 use macsec::{An, CipherSuite, Confidentiality, DataKey, Ki, MacAddress, Sak, Salt, Sci, Ssci};
 use mka::{
     Mi,
-    cp::{ControlledPort, CpEvent, Inputs, KeyReport, NewSak, PeerSa, Settings},
+    cp::{ControlledPort, CpEvent, Inputs, NewSak, PeerReport, PeerSa, Settings},
     logon::Connect,
     order::{Action, Controls, Order, OrderFailure},
 };
@@ -205,7 +205,7 @@ impl Bench {
     }
 
     pub(crate) fn report(&mut self, key: u32, all_receiving: bool, server_transmitting: bool) {
-        self.inputs.latest = Some(KeyReport {
+        self.inputs.latest = Some(PeerReport {
             ki: ki(key),
             all_receiving,
             server_transmitting,

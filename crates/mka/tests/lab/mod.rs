@@ -6,8 +6,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use macsec::{An, Ki, MacAddress, Sci};
 use mka::{
-    Agreement, Cak, Ckn, Discard, Event, KeyInUse, KeyReport, KeyServer, MAX_FRAME_LEN, MiReason,
-    NewSak, Participant, ParticipantConfig, Random, RandomError, RekeyReason, SakRefusal,
+    AgreedSak, Agreement, Cak, Ckn, Discard, Event, KeyInUse, KeyReport, KeyServer, MAX_FRAME_LEN,
+    MiReason, Participant, ParticipantConfig, Random, RandomError, RekeyReason, SakRefusal,
 };
 use netem::{Dice, Lan, Node};
 
@@ -184,7 +184,7 @@ impl Station {
                     (self.latest, self.old) = (None, None);
                 }
             }
-            let new = self.participant.take_new_sak();
+            let new = self.participant.take_agreed_sak();
             if let Some(new) = &new {
                 self.install(now, new);
             }
@@ -198,7 +198,7 @@ impl Station {
         }
     }
 
-    fn install(&mut self, now: Duration, new: &NewSak) {
+    fn install(&mut self, now: Duration, new: &AgreedSak) {
         if let Some(latest) = self.latest.take().filter(|latest| latest.tx) {
             self.old = Some(latest);
             self.retire_when = None;
