@@ -1,11 +1,12 @@
-//! IEEE 802.1X MACsec Key Agreement (MKA): its octets, its keys, its participants and its Controlled
-//! Port; not yet the KaY that joins them.
+//! IEEE 802.1X MACsec Key Agreement (MKA): two or more ports agree on keys for MACsec and rotate them
+//! without losing a frame.
 //!
 //! `no_std` with `alloc`, no `unsafe`, no I/O, no clock: frames go in and come out as octets, and time
 //! is a parameter.
 //!
 //! | | |
 //! |---|---|
+//! | [`kay`] | **where to begin**: the KaY, which runs MKA on a port; all else is what it is made of |
 //! | here | the octets of MKPDUs, keys, and the [`Participant`] |
 //! | [`cp`] | the Controlled Port machine: when a SAK is received with, sent with, and given up |
 //! | [`logon`] | what a port does without MKA: must it be secure, or should it? |
@@ -90,6 +91,7 @@ mod encode;
 mod error;
 mod hex;
 mod identifiers;
+pub mod kay;
 mod keys;
 pub mod logon;
 pub mod order;
@@ -106,6 +108,7 @@ pub use eapol::{
 pub use encode::{Framing, SetOrder};
 pub use error::{DecodeError, EncodeError};
 pub use identifiers::{Ckn, Member, Mi, key_number};
+pub use kay::{Kay, KayConfig, KayCounters, KayEvent, KeyPns, LastSak};
 #[cfg(feature = "std")]
 pub use keys::OsRandom;
 pub use keys::{

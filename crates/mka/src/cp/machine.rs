@@ -223,6 +223,20 @@ impl ControlledPort {
         old.or_else(|| self.latest.as_ref().filter(|key| key.status.tx)).map(|key| key.status)
     }
 
+    /// Whether there is no key, and none to come.
+    #[must_use]
+    pub fn has_no_keys(&self) -> bool {
+        self.keys().next().is_none() && self.waiting.is_none()
+    }
+
+    /// Whether the peer `sci` is among those to receive from with the key `ki`.
+    #[must_use]
+    pub fn receives_from(&self, ki: Ki, sci: Sci) -> bool {
+        let waiting = self.waiting.iter().filter(|sak| sak.key.ki() == ki);
+        waiting.flat_map(|sak| &sak.peers).any(|peer| peer.sci == sci)
+            || self.keys().any(|key| key.status.ki == ki && key.has_peer(sci))
+    }
+
     /// Whether a SAK waits to be installed (`newSAK`).
     #[must_use]
     pub const fn has_new_sak(&self) -> bool {

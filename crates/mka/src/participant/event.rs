@@ -41,6 +41,13 @@ pub enum Event {
         /// Its SCI.
         sci: Sci,
     },
+    /// A live peer has sent ten MKPDUs in a row without a SAK Use, though keys are in use.
+    NoSakUse {
+        /// Its MI.
+        mi: Mi,
+        /// Its SCI.
+        sci: Sci,
+    },
     /// The last live peer has gone: there is no session.
     Alone,
     /// Another key server has been elected (`chgdServer`).
@@ -76,6 +83,10 @@ pub enum MiReason {
     SakReused,
     /// The key server has listed other members for the SAK than at first.
     MembersChanged,
+    /// The data plane has given up the SAK, and the key server would not send another.
+    SakAbandoned,
+    /// The port has been enabled.
+    PortEnabled,
 }
 
 /// Why a Distributed SAK is not taken.
@@ -118,6 +129,8 @@ pub enum Discard {
     PeerLimit,
     /// The participant has failed.
     Failed,
+    /// The port is disabled.
+    PortDisabled,
 }
 
 impl fmt::Display for Discard {
@@ -131,6 +144,7 @@ impl fmt::Display for Discard {
             Self::PeerSci => f.write_str("SCI: not that of the peer with this MI"),
             Self::PeerLimit => f.write_str("peers: no room for another"),
             Self::Failed => f.write_str("participant: failed, as its random generator did"),
+            Self::PortDisabled => f.write_str("port: disabled"),
         }
     }
 }
@@ -186,6 +200,10 @@ impl Events {
             counters.events_lost += 1;
         }
         self.queue.push_back(event);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {

@@ -97,6 +97,7 @@ pub struct Participant<R> {
     kek: Kek,
     random: R,
     failed: bool,
+    enabled: bool,
 
     mi: Mi,
     numbers: MessageNumbers,
@@ -118,6 +119,8 @@ pub struct Participant<R> {
     distribution: Option<Distribution>,
     last_sak: Option<Duration>,
     rekey_requested: bool,
+    sak_abandoned: bool,
+    rollover_since: Option<Duration>,
 
     live_list: Vec<Member>,
     potential_list: Vec<Member>,
@@ -171,6 +174,7 @@ impl<R: Random> Participant<R> {
             ckn,
             random,
             failed: false,
+            enabled: true,
             mi,
             numbers: MessageNumbers::new(),
             key_server: election::elect(config.priority, config.sci, &peers),
@@ -189,6 +193,8 @@ impl<R: Random> Participant<R> {
             distribution: None,
             last_sak: None,
             rekey_requested: false,
+            sak_abandoned: false,
+            rollover_since: None,
             live_list: Vec::with_capacity(limit),
             potential_list: Vec::with_capacity(limit),
             events: Events::new(32 + 4 * limit),
@@ -200,7 +206,7 @@ impl<R: Random> Participant<R> {
     /// Lets time pass: peers expire, SAKs become due. Then fetch as after
     /// [`handle_frame`](Self::handle_frame).
     pub fn handle_timeout(&mut self, now: Duration) {
-        if self.failed {
+        if !self.is_active() {
             return;
         }
         let mut key_server_lost = false;
@@ -221,10 +227,10 @@ impl<R: Random> Participant<R> {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) and
     /// [`poll_transmit`](Self::poll_transmit) next, at the latest. `now` is the time of the last input.
-    /// `None` if never: the participant has failed.
+    /// `None` if never: the participant has failed, or its port is disabled.
     #[must_use]
     pub fn poll_timeout(&self, now: Duration) -> Option<Duration> {
-        if self.failed {
+        if !self.is_active() {
             return None;
         }
         let others = [self.peers.next_expiry(), self.sak_due(now)];
@@ -236,10 +242,21 @@ impl<R: Random> Participant<R> {
         self.events.pop()
     }
 
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// `newSAK`: the SAK agreed on last, once. It is to be received with as soon as may be, and to be
     /// transmitted with when the CP machine says so and [`may_transmit`](Self::may_transmit) does.
     pub fn take_agreed_sak(&mut self) -> Option<AgreedSak> {
         self.new_sak.take()
+    }
+
+    /// Changes when SAKs are made without need. See [`ParticipantConfig::rekey_interval`] and
+    /// [`ParticipantConfig::rekey_on_member_loss`].
+    pub const fn set_rekeying(&mut self, interval: Option<Duration>, on_member_loss: bool) {
+        self.config.rekey_interval = interval;
+        self.config.rekey_on_member_loss = on_member_loss;
     }
 
     /// Takes the state of the data plane's keys. To be called on every change and, for the PNs, every
@@ -252,6 +269,48 @@ impl<R: Random> Participant<R> {
         if !self.failed {
             self.settle(now);
         }
+    }
+
+    /// `portEnabled`. While it is false nothing is sent or taken, and there are no peers. With true a new
+    /// MI is taken (802.1X clause 9.4): peers may have been lost, or have changed, meanwhile.
+    ///
+    /// A new participant's port is enabled.
+    pub fn set_port_enabled(&mut self, now: Duration, enabled: bool) {
+        if self.failed || enabled == self.enabled {
+            return;
+        }
+        self.enabled = enabled;
+        if enabled {
+            self.renew(now, MiReason::PortEnabled);
+        } else {
+            self.peers.clear();
+            self.settle(now);
+        }
+    }
+
+    /// Says whether the data plane is bringing a SAK into use and has not got to transmit with it yet. A key
+    /// server makes no other meanwhile, which would lose frames, but waits no longer than a Life Time.
+    pub fn set_rollover(&mut self, now: Duration, under_way: bool) {
+        let since = under_way.then(|| self.rollover_since.unwrap_or(now));
+        let ends = self.rollover_since.is_some() && since.is_none();
+        self.rollover_since = since;
+        if ends && !self.failed {
+            self.settle(now);
+        }
+    }
+
+    /// The data plane has given up the SAK `ki`. If that is the one agreed on, a key server makes another;
+    /// another member takes a new MI to get one.
+    pub fn sak_abandoned(&mut self, now: Duration, ki: Ki) {
+        if self.failed || self.sak.info().is_none_or(|info| info.ki != ki) {
+            return;
+        }
+        if self.key_server == KeyServer::Us {
+            self.sak_abandoned = true;
+        } else {
+            self.renew(now, MiReason::SakAbandoned);
+        }
+        self.settle(now);
     }
 
     /// Asks for a new SAK. Only a key server makes one; to others this is nothing.
@@ -322,6 +381,12 @@ impl<R: Random> Participant<R> {
         self.sak.may_transmit()
     }
 
+    /// Our own SSCI with the SAK agreed on last, if it has SSCIs and ours is known.
+    #[must_use]
+    pub fn own_ssci(&self) -> Option<macsec::Ssci> {
+        self.sak.own_ssci()
+    }
+
     /// The peers, live and potential.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
         self.peers.all().map(|peer| PeerStatus {
@@ -364,6 +429,10 @@ impl<R: Random> Participant<R> {
         self.failed
     }
 
+    const fn is_active(&self) -> bool {
+        self.enabled && !self.failed
+    }
+
     /// Draws the consequences of a change, whatever it was.
     fn settle(&mut self, now: Duration) {
         if self.peers.live().next().is_none() {
@@ -395,6 +464,7 @@ impl<R: Random> Participant<R> {
         // the new one decides.
         self.distribution = None;
         self.rekey_requested = false;
+        self.sak_abandoned = false;
         self.hello.news();
         self.event(Event::KeyServer(elected));
     }

@@ -49,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) heard: Option<Heard>,
     pub(crate) live: bool,
     pub(crate) key_use: Option<PeerKeyUse>,
+    /// How many of its last MKPDUs had no SAK Use though keys were in use.
+    pub(crate) mkpdus_without_sak_use: u32,
     /// The live peer that told us of it.
     told_by: Option<Mi>,
     expires: Duration,
@@ -154,6 +156,7 @@ impl PeerTable {
                     heard: Some(Heard::of(basic)),
                     live: false,
                     key_use: None,
+                    mkpdus_without_sak_use: 0,
                     told_by: None,
                     expires: now.saturating_add(self.life),
                 });
@@ -241,9 +244,16 @@ impl PeerTable {
                 || self.potential().count() >= self.limit;
             if !known {
                 let (told_by, expires) = (Some(by), now.saturating_add(self.life));
-                let peer =
-                    Peer { mi, mn, heard: None, live: false, key_use: None, told_by, expires };
-                self.peers.push(peer);
+                self.peers.push(Peer {
+                    mi,
+                    mn,
+                    heard: None,
+                    live: false,
+                    key_use: None,
+                    mkpdus_without_sak_use: 0,
+                    told_by,
+                    expires,
+                });
             }
         }
         self.peers.len() > before
@@ -252,6 +262,15 @@ impl PeerTable {
     /// Never takes `mi` for a peer, as long as it is remembered: it is ours, or was.
     pub(crate) fn disown(&mut self, mi: Mi) {
         self.remember(mi, u32::MAX, None);
+    }
+
+    /// Forgets all peers, but not the numbers of their messages.
+    pub(crate) fn clear(&mut self) {
+        while let Some(peer) = self.peers.pop() {
+            if peer.heard.is_some() {
+                self.remember(peer.mi, peer.mn, None);
+            }
+        }
     }
 
     /// Forgets one peer whose time has come, and returns it.

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{Body, DecodeError, PeerList, Random, Received};
 
+/// So many MKPDUs in a row without a SAK Use are worth a word.
+const MOST_WITHOUT_SAK_USE: u32 = 10;
+
 impl<R: Random> Participant<R> {
     /// Takes a frame from the wire, from its destination address on, without FCS. Then fetch events, a
     /// [new SAK](Self::take_agreed_sak), frames to send and the next timeout.
@@ -36,6 +39,9 @@ impl<R: Random> Participant<R> {
     ) -> Result<(), Discard> {
         if self.failed {
             return Err(Discard::Failed);
+        }
+        if !self.enabled {
+            return Err(Discard::PortDisabled);
         }
         if *received.ckn() != self.ckn {
             return Err(Discard::UnknownCkn);
@@ -120,13 +126,29 @@ impl<R: Random> Participant<R> {
             self.counters.in_sak_mkpdu += 1;
             self.take_distributed(now, body);
         }
-        if let Some(sak_use) = &body.sak_use
-            && let Some(peer) = self.peers.get_mut(mi)
-        {
-            peer.key_use = Some(PeerKeyUse::new(sak_use, body.xpn.as_ref()));
-        }
+        self.take_sak_use(body);
         self.look_for_unknown_sak(now, body);
         self.settle(now);
+    }
+
+    fn take_sak_use(&mut self, body: &Body<'_>) {
+        let (mi, sci) = (body.basic.actor.mi, body.basic.sci);
+        let keys_in_use = self.report.keys().next().is_some();
+        let Some(peer) = self.peers.get_mut(mi) else { return };
+        match &body.sak_use {
+            Some(sak_use) => {
+                peer.key_use = Some(PeerKeyUse::new(sak_use, body.xpn.as_ref()));
+                peer.mkpdus_without_sak_use = 0;
+            }
+            None if peer.live && keys_in_use => {
+                peer.mkpdus_without_sak_use = peer.mkpdus_without_sak_use.saturating_add(1);
+                // It stays live: that depends on what it lists alone.
+                if peer.mkpdus_without_sak_use == MOST_WITHOUT_SAK_USE {
+                    self.event(Event::NoSakUse { mi, sci });
+                }
+            }
+            None => {}
+        }
     }
 
     fn tell(&mut self, change: Change, mi: crate::Mi, sci: macsec::Sci) {

@@ -30,6 +30,8 @@ pub enum RekeyReason {
     NewMember,
     /// A member has gone before all had it, or has gone and the policy asks for a new one.
     MemberLost,
+    /// Our data plane has given the last one up.
+    Abandoned,
     /// Suite or confidentiality have changed.
     CipherChanged,
     /// The PNs of a member run out.
@@ -64,6 +66,9 @@ impl<R: Random> Participant<R> {
         let lost = self.sak.members().iter().any(|member| member.gone);
         if lost && (!distribution.done || self.config.rekey_on_member_loss) {
             return Some(RekeyReason::MemberLost);
+        }
+        if self.sak_abandoned {
+            return Some(RekeyReason::Abandoned);
         }
         let old = now.saturating_sub(distribution.since);
         if !distribution.done && old < self.life {
@@ -101,6 +106,9 @@ impl<R: Random> Participant<R> {
             // Somebody may be about to join. Nobody makes us wait for more than a Life Time.
             earliest =
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
+        }
+        if let Some(since) = self.rollover_since {
+            earliest = earliest.max(since + self.life);
         }
         if self.better_peer_does_not_stand() {
             // It follows another, whom we do not hear yet.
@@ -187,6 +195,7 @@ impl<R: Random> Participant<R> {
         self.distribution = Some(Distribution { wrapped, since: now, done: false });
         self.last_sak = Some(now);
         self.rekey_requested = false;
+        self.sak_abandoned = false;
         self.new_sak = Some(AgreedSak { key, an, confidentiality });
         self.hello.restart();
         self.event(Event::SakGenerated(ki, reason));

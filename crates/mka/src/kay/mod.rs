@@ -1,0 +1,372 @@
+//! The KaY: the key agreement entity of a port (802.1X clause 9).
+//!
+//! A [`Kay`] joins what agrees on SAKs, the [`Participant`], with what brings them into use, the
+//! [`ControlledPort`]. It does no I/O and has no clock. Each call takes the time, a duration since any moment that
+//! never goes back; after each call fetch everything that has come of it:
+//!
+//! | verb | what for |
+//! |---|---|
+//! | [`Kay::set_port_enabled`], [`Kay::handle_frame`], [`Kay::handle_timeout`] | the wire and the time |
+//! | [`Kay::order_done`], [`Kay::report_pns`] | answers of the data plane |
+//! | [`Kay::poll_order`] | what the data plane is to do, in this order |
+//! | [`Kay::poll_transmit`] | frames to send |
+//! | [`Kay::poll_event`] | what has happened, for a log |
+//! | [`Kay::poll_timeout`] | when to call [`Kay::handle_timeout`] and [`Kay::poll_transmit`] again |
+//!
+//! There is one participant, that of a pre-shared CAK.
+//!
+//! # Between the machines
+//!
+//! - A SAK goes to the Controlled Port as soon as our own SSCI is known, if it needs one.
+//! - The reports of peers reach the Controlled Port as levels, those of the key that is being brought into use.
+//! - As key server no SAK is made while one is on its way into use ([`Participant::set_rollover`]).
+//! - A SAK that the data plane does not take, or loses, is replaced by another: at once the first time, then
+//!   after 1, 2, 4 ... 32 seconds.
+//! - A peer that is lost loses its SC, unless a new instance of it has the SAK already.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use macsec::{MacAddress, Sci};
+//! use mka::{Cak, Ckn, Kay, KayConfig, MAX_FRAME_LEN, OsRandom, ParticipantConfig};
+//!
+//! let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, 1]), 1);
+//! let config = KayConfig::new(ParticipantConfig::new(sci));
+//! let (cak, ckn) = (Cak::new(&[0x42; 32])?, Ckn::new(b"lab")?);
+//! let mut kay = Kay::new(config, cak, ckn, OsRandom, Duration::ZERO)?;
+//!
+//! kay.set_port_enabled(Duration::ZERO, true);
+//! let mut frame = [0; MAX_FRAME_LEN];
+//! let hello = kay.poll_transmit(Duration::ZERO, &mut frame).unwrap();
+//! assert_eq!(frame[12..14], [0x88, 0x8e]);
+//! # assert!(hello > 60);
+//! while let Some(order) = kay.poll_order() {
+//!     // Whatever the SecY says:
+//!     kay.order_done(Duration::ZERO, order.id, Ok(()));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod join;
+mod pns;
+mod setbacks;
+
+use alloc::collections::VecDeque;
+use core::{fmt, time::Duration};
+
+use macsec::{Ki, MacAddress};
+
+pub use pns::KeyPns;
+
+use crate::{
+    AgreedSak, Cak, Ckn, Discard, Event, MAX_FRAME_LEN, Participant, ParticipantConfig,
+    ParticipantError, Random, Received, RekeyReason,
+    cp::{ControlledPort, CpEvent, Settings},
+    logon::{LogonPolicy, MkaOutcome},
+    order::{Order, OrderFailure, OrderId},
+};
+use pns::PnHistory;
+use setbacks::Setbacks;
+
+/// Events that nobody fetches make room for newer ones.
+const MAX_EVENTS: usize = 256;
+
+/// The configuration of a KaY.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct KayConfig {
+    /// That of its participant.
+    pub participant: ParticipantConfig,
+    /// What the port may do without MACsec.
+    pub policy: LogonPolicy,
+    /// How the Controlled Port is run.
+    pub port: Settings,
+}
+
+impl KayConfig {
+    /// A port that must be secured, with the standard's settings.
+    #[must_use]
+    pub fn new(participant: ParticipantConfig) -> Self {
+        Self { participant, policy: LogonPolicy::MUST_SECURE, port: Settings::default() }
+    }
+}
+
+/// Something that happened to a KaY, for its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KayEvent {
+    /// To its participant.
+    Participant(Event),
+    /// To its Controlled Port.
+    ControlledPort(CpEvent),
+    /// How MKA fares has changed.
+    Outcome(MkaOutcome),
+}
+
+/// What a KaY has counted beside its [`Participant`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KayCounters {
+    /// Frames that are no MKPDUs: EAPOL of another kind, or malformed (`invalid-eapol-frame-rx`).
+    pub in_invalid_eapol: u64,
+    /// MKPDUs under a CKN that is not ours (`eapol-mk-no-cfn`).
+    pub in_no_ckn: u64,
+    /// Events that nobody fetched in time.
+    pub events_lost: u64,
+}
+
+/// The SAK agreed on last, and how it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastSak {
+    /// Its name.
+    pub ki: Ki,
+    /// When it was made or received.
+    pub at: Duration,
+    /// Why we made it; `None` if another key server did.
+    pub reason: Option<RekeyReason>,
+}
+
+/// The key agreement entity of a port. See the [module](self).
+pub struct Kay<R> {
+    policy: LogonPolicy,
+    participant: Participant<R>,
+    port: ControlledPort,
+    /// When something came in last.
+    now: Duration,
+    port_enabled: bool,
+    outcome: MkaOutcome,
+    /// Since when there has been no session.
+    pending_since: Duration,
+
+    /// A SAK that waits for our SSCI.
+    agreed: Option<AgreedSak>,
+    last_sak: Option<LastSak>,
+    /// A SAK whose SSCIs may be in use twice.
+    barred: Option<Ki>,
+    /// A SAK that an earlier run has transmitted with.
+    used_before: Option<Ki>,
+    setbacks: Setbacks,
+    pns: PnHistory,
+
+    events: VecDeque<KayEvent>,
+    counters: KayCounters,
+    last_source: Option<MacAddress>,
+    unknown_ckn: Option<Ckn>,
+}
+
+impl<R: Random> Kay<R> {
+    /// The KaY of a port that is down, with one participant: the CAK `cak` under the name `ckn`.
+    ///
+    /// # Errors
+    /// See [`ParticipantError`].
+    pub fn new(
+        config: KayConfig,
+        cak: Cak,
+        ckn: Ckn,
+        random: R,
+        now: Duration,
+    ) -> Result<Self, ParticipantError> {
+        let mut participant = Participant::new(config.participant, cak, ckn, random, now)?;
+        participant.set_port_enabled(now, false);
+        Ok(Self {
+            policy: config.policy,
+            participant,
+            port: ControlledPort::new(config.port),
+            now,
+            port_enabled: false,
+            outcome: MkaOutcome::Pending,
+            pending_since: now,
+            agreed: None,
+            last_sak: None,
+            barred: None,
+            used_before: None,
+            setbacks: Setbacks::default(),
+            pns: PnHistory::default(),
+            events: VecDeque::with_capacity(MAX_EVENTS),
+            counters: KayCounters::default(),
+            last_source: None,
+            unknown_ckn: None,
+        })
+    }
+
+    /// `portEnabled`: whether the link is up. Without it there are no peers and no keys, and the port is closed.
+    /// When it comes back, a new MI is taken.
+    pub fn set_port_enabled(&mut self, now: Duration, enabled: bool) {
+        if enabled != self.port_enabled {
+            self.port_enabled = enabled;
+            self.pending_since = now;
+            self.participant.set_port_enabled(now, enabled);
+        }
+        self.settle(now);
+    }
+
+    /// Takes a frame from the wire, from its destination address on, without FCS.
+    ///
+    /// # Errors
+    /// Why the frame was passed over; nothing but counters has changed then, and with
+    /// [`Discard::OwnMi`] our MI.
+    pub fn handle_frame(&mut self, now: Duration, octets: &[u8]) -> Result<(), Discard> {
+        if !self.port_enabled {
+            return Err(Discard::PortDisabled);
+        }
+        let ethertype = self.participant.config().framing.ethertype;
+        let received = Received::parse(octets, ethertype).map_err(|error| {
+            self.counters.in_invalid_eapol += 1;
+            Discard::Decode(error)
+        })?;
+        self.last_source = Some(received.frame().source);
+        if received.ckn() != self.participant.ckn() {
+            self.counters.in_no_ckn += 1;
+            self.unknown_ckn = Some(*received.ckn());
+            return Err(Discard::UnknownCkn);
+        }
+        let result = self.participant.handle_received(now, received);
+        // What a stranger sends is not worth more than its ICV.
+        if matches!(result, Ok(()) | Err(Discard::OwnMi)) {
+            self.settle(now);
+        }
+        result
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.participant.handle_timeout(now);
+        self.port.handle_timeout(now);
+        if let Some(ki) = self.setbacks.take_due(now) {
+            self.participant.sak_abandoned(now, ki);
+        }
+        self.settle(now);
+    }
+
+    /// Takes the answer of the data plane to an order.
+    pub fn order_done(&mut self, now: Duration, id: OrderId, result: Result<(), OrderFailure>) {
+        self.port.order_done(now, id, result);
+        self.settle(now);
+    }
+
+    /// Takes the PNs of all keys of the data plane. To be called every half a second while there are any: a key
+    /// server looks there for keys that run out, and peers are told the lowest PN of the last two seconds.
+    pub fn report_pns(&mut self, now: Duration, pns: &[KeyPns]) {
+        self.pns.report(now, pns);
+        self.settle(now);
+    }
+
+    /// Asks for a new SAK. `false` if we are not the key server of a session: then it is not ours to make.
+    pub fn request_rekey(&mut self, now: Duration) -> bool {
+        let ours = self.serves();
+        if ours {
+            self.participant.request_rekey(now);
+            self.settle(now);
+        }
+        ours
+    }
+
+    /// Changes when SAKs are made without need: from the next one on, nothing else changes.
+    pub fn set_rekeying(
+        &mut self,
+        now: Duration,
+        interval: Option<Duration>,
+        on_member_loss: bool,
+    ) {
+        self.participant.set_rekeying(interval, on_member_loss);
+        self.settle(now);
+    }
+
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next, at the latest. `None` if never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        [
+            self.participant.poll_timeout(self.now),
+            self.port.poll_timeout(),
+            self.setbacks.due(),
+            self.failure_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Writes the frame that is due now, if one is, and returns its length. Call until there is none.
+    pub fn poll_transmit(
+        &mut self,
+        now: Duration,
+        buffer: &mut [u8; MAX_FRAME_LEN],
+    ) -> Option<usize> {
+        let len = self.participant.poll_transmit(now, buffer);
+        self.now = self.now.max(now);
+        len
+    }
+
+    /// The next order to the data plane.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.port.poll_order()
+    }
+
+    /// What has happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<KayEvent> {
+        self.events.pop_front()
+    }
+
+    /// The participant.
+    #[must_use]
+    pub const fn participant(&self) -> &Participant<R> {
+        &self.participant
+    }
+
+    /// The Controlled Port.
+    #[must_use]
+    pub const fn port(&self) -> &ControlledPort {
+        &self.port
+    }
+
+    /// How MKA fares.
+    #[must_use]
+    pub const fn outcome(&self) -> MkaOutcome {
+        self.outcome
+    }
+
+    /// `portEnabled`.
+    #[must_use]
+    pub const fn is_port_enabled(&self) -> bool {
+        self.port_enabled
+    }
+
+    /// The SAK agreed on last, and how it came.
+    #[must_use]
+    pub const fn last_sak(&self) -> Option<&LastSak> {
+        self.last_sak.as_ref()
+    }
+
+    /// What has been counted, beside [`Participant::counters`].
+    #[must_use]
+    pub const fn counters(&self) -> &KayCounters {
+        &self.counters
+    }
+
+    /// Who sent the last frame that had the form of an MKPDU, as it says of itself.
+    #[must_use]
+    pub const fn last_source(&self) -> Option<MacAddress> {
+        self.last_source
+    }
+
+    /// The last CKN heard that is not ours.
+    #[must_use]
+    pub const fn unknown_ckn(&self) -> Option<&Ckn> {
+        self.unknown_ckn.as_ref()
+    }
+}
+
+/// Shows no key.
+impl<R> fmt::Debug for Kay<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kay")
+            .field("participant", &self.participant)
+            .field("outcome", &self.outcome)
+            .field("state", &self.port.state())
+            .field("port", &self.port.port())
+            .field("port_enabled", &self.port_enabled)
+            .finish_non_exhaustive()
+    }
+}

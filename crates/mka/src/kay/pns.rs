@@ -1,0 +1,128 @@
+//! Packet numbers of the data plane's keys, now and two seconds ago.
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
+
+use macsec::Ki;
+
+/// What a peer is told as the lowest PN lies so far back (802.1X clause 9.10: MKA Bounded Hello Time, four times).
+const WINDOW: Duration = Duration::from_secs(2);
+/// Twice a second, for two seconds, and some that come too early.
+const MAX_SAMPLES: usize = 8;
+/// A latest key, an old one, and one that is just going.
+const MAX_KEYS: usize = 3;
+
+/// Where the packet numbers of one key are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPns {
+    /// The key.
+    pub ki: Ki,
+    /// `nextPN` of the transmit SA: from 1 on; [`u64::MAX`] if there is none left.
+    pub transmit_next_pn: u64,
+    /// The greatest `nextPN` of the receive SAs; 1 if there are none.
+    pub receive_next_pn: u64,
+}
+
+#[derive(Debug)]
+struct KeyHistory {
+    latest: KeyPns,
+    /// When, and the transmit SA's nextPN then.
+    samples: VecDeque<(Duration, u64)>,
+}
+
+/// The last reports of the data plane.
+#[derive(Debug, Default)]
+pub(super) struct PnHistory {
+    keys: Vec<KeyHistory>,
+}
+
+impl PnHistory {
+    /// Takes what the data plane says of all its keys. Those that it does not name are gone.
+    pub(super) fn report(&mut self, now: Duration, pns: &[KeyPns]) {
+        self.keys.retain(|key| pns.iter().any(|pns| pns.ki == key.latest.ki));
+        for pns in pns {
+            let known = self.keys.iter().position(|key| key.latest.ki == pns.ki);
+            let Some(at) = known.or_else(|| self.add(*pns)) else { continue };
+            let key = &mut self.keys[at];
+            key.latest = *pns;
+            // Reports that come quickly one after the other do not push out those of two seconds ago.
+            let spacing = WINDOW / MAX_SAMPLES as u32 * 2;
+            if key.samples.back().is_none_or(|(at, _)| now >= at.saturating_add(spacing)) {
+                if key.samples.len() == MAX_SAMPLES {
+                    key.samples.pop_front();
+                }
+                key.samples.push_back((now, pns.transmit_next_pn));
+            }
+        }
+    }
+
+    fn add(&mut self, latest: KeyPns) -> Option<usize> {
+        (self.keys.len() < MAX_KEYS).then(|| {
+            let samples = VecDeque::with_capacity(MAX_SAMPLES);
+            self.keys.push(KeyHistory { latest, samples });
+            self.keys.len() - 1
+        })
+    }
+
+    /// The lowest PN that was sent with the key in the last two seconds, or a lower one; at least 1.
+    pub(super) fn lowest(&self, ki: Ki, now: Duration) -> u64 {
+        let samples = self.key(ki).map(|key| key.samples.iter()).into_iter().flatten();
+        let old = samples.filter(|(at, _)| at.saturating_add(WINDOW) <= now);
+        old.last().map_or(1, |&(_, pn)| pn.max(1))
+    }
+
+    /// The greatest next PN of all SAs of the key.
+    pub(super) fn next(&self, ki: Ki) -> u64 {
+        self.key(ki).map_or(1, |key| key.latest.transmit_next_pn.max(key.latest.receive_next_pn))
+    }
+
+    fn key(&self, ki: Ki) -> Option<&KeyHistory> {
+        self.keys.iter().find(|key| key.latest.ki == ki)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KI: Ki = Ki([7; 16]);
+
+    const fn pns(transmit_next_pn: u64) -> KeyPns {
+        KeyPns { ki: KI, transmit_next_pn, receive_next_pn: 5 }
+    }
+
+    /// Pitfall 7: what is told as the lowest PN is not the next one.
+    #[test]
+    fn p07_the_lowest_pn_is_that_of_two_seconds_ago() {
+        let mut history = PnHistory::default();
+        let half = Duration::from_millis(500);
+        for step in 0..20_u32 {
+            history.report(half * step, &[pns(u64::from(step) * 1000 + 1)]);
+            let expected = u64::from(step.saturating_sub(4)) * 1000 + 1;
+            assert_eq!(history.lowest(KI, half * step), expected, "step {step}");
+        }
+        assert_eq!(history.next(KI), 19_001);
+    }
+
+    #[test]
+    fn reports_in_a_burst_keep_the_memory_of_two_seconds_ago() {
+        let mut history = PnHistory::default();
+        history.report(Duration::ZERO, &[pns(10)]);
+        for millis in 0..2000 {
+            history.report(Duration::from_millis(millis), &[pns(1000 + millis)]);
+        }
+        assert_eq!(history.lowest(KI, Duration::from_secs(2)), 10);
+    }
+
+    #[test]
+    fn keys_that_are_gone_are_forgotten_and_others_do_not_pile_up() {
+        let mut history = PnHistory::default();
+        assert_eq!((history.lowest(KI, WINDOW), history.next(KI)), (1, 1));
+        history.report(Duration::ZERO, &[pns(100)]);
+        history.report(WINDOW, &[]);
+        assert_eq!(history.lowest(KI, WINDOW), 1);
+        let many: Vec<_> = (0..9).map(|n| KeyPns { ki: Ki([n; 16]), ..pns(7) }).collect();
+        history.report(WINDOW, &many);
+        assert_eq!(history.keys.len(), MAX_KEYS);
+    }
+}
