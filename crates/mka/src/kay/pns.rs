@@ -66,9 +66,9 @@ impl PnHistory {
 
     /// The lowest PN that was sent with the key in the last two seconds, or a lower one; at least 1.
     pub(super) fn lowest(&self, ki: Ki, now: Duration) -> u64 {
-        let samples = self.key(ki).map(|key| key.samples.iter()).into_iter().flatten();
-        let old = samples.filter(|(at, _)| at.saturating_add(WINDOW) <= now);
-        old.last().map_or(1, |&(_, pn)| pn.max(1))
+        let Some(key) = self.key(ki) else { return 1 };
+        let old = |(at, _): &&(Duration, u64)| at.saturating_add(WINDOW) <= now;
+        key.samples.iter().rfind(old).map_or(1, |&(_, pn)| pn.max(1))
     }
 
     /// The greatest next PN of all SAs of the key.

@@ -16,7 +16,7 @@ pub(crate) const RETIRE_DELAY: Duration = Duration::from_secs(3);
 
 /// Randomness by seed, which can be made to fail.
 pub(crate) struct Seeded {
-    dice: Dice,
+    pub(crate) dice: Dice,
     pub(crate) fails: Rc<RefCell<bool>>,
 }
 
@@ -37,7 +37,7 @@ impl Random for Seeded {
 pub(crate) struct Ledger(BTreeMap<(Vec<u8>, Vec<u8>), u64>);
 
 impl Ledger {
-    fn claim(&mut self, sak: &[u8], sender: &[u8], instance: u64) {
+    pub(crate) fn claim(&mut self, sak: &[u8], sender: &[u8], instance: u64) {
         let before = self.0.insert((sak.to_vec(), sender.to_vec()), instance);
         assert_eq!(before, None, "instance {instance}: nonces of {sender:?} are in use");
     }

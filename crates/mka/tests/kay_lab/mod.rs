@@ -1,0 +1,426 @@
+//! KaYs on a LAN in virtual time, each with a data plane that keeps books and data frames that are counted, and a
+//! ledger of who has ever used which nonces.
+#![allow(dead_code)] // Every test file uses its own part of this.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    time::Duration,
+};
+
+use macsec::{Ki, Sci};
+use mka::{
+    Cak, Ckn, Discard, Event, Kay, KayConfig, KayEvent, KeyPns, KeyServer, MAX_FRAME_LEN, MiReason,
+    RekeyReason,
+    cp::{CpEvent, PortStatus},
+    logon::MkaOutcome,
+    order::{Action, Order, OrderFailure},
+};
+use netem::{Dice, Lan, Node};
+
+use crate::{
+    data_plane::Plane,
+    lab::{Ledger, Seeded, cak, ckn, config},
+};
+
+const PN_REPORTS: Duration = Duration::from_millis(500);
+/// A key server transmits after so long, whoever receives.
+const TRANSMIT_DELAY: Duration = Duration::from_secs(6);
+const DATA: [u8; 2] = [0x88, 0xe5];
+/// Where things are in a data frame of this laboratory.
+const AN_AT: usize = 14;
+const KI_AT: usize = 15;
+const SCI_AT: usize = 31;
+const SEQUENCE_AT: usize = 39;
+
+/// A port: its KaY and its data plane.
+pub(crate) struct Station {
+    pub(crate) kay: Kay<Seeded>,
+    pub(crate) random_fails: Rc<RefCell<bool>>,
+    pub(crate) sci: Sci,
+    pub(crate) plane: Plane,
+    pub(crate) events: Vec<KayEvent>,
+    pub(crate) discards: Vec<Discard>,
+    /// Answers an order: `None` carries it out.
+    pub(crate) fault: Option<fn(&Action) -> Option<OrderFailure>>,
+    /// How long the data plane takes for an order.
+    pub(crate) order_delay: Duration,
+    /// How often data is sent while the port is open.
+    pub(crate) data_interval: Option<Duration>,
+    /// What is added to the PNs that the data plane reports.
+    pub(crate) pn_offset: u64,
+    /// Sequence numbers of the data sent, and of that delivered by sender.
+    pub(crate) sent: u64,
+    pub(crate) delivered: BTreeMap<Sci, u64>,
+    /// Data that came and was not delivered: the port closed, or no SA for it.
+    pub(crate) refused: u64,
+    /// EnableTransmit, by KI.
+    pub(crate) rotations: u64,
+    saks: BTreeMap<[u8; 16], Vec<u8>>,
+    /// Who we are to the nonces of a key.
+    senders: BTreeMap<[u8; 16], Vec<u8>>,
+    claimed: BTreeSet<[u8; 16]>,
+    installed_at: BTreeMap<[u8; 16], Duration>,
+    orders: VecDeque<(Duration, Order)>,
+    outgoing: VecDeque<Vec<u8>>,
+    next_data: Duration,
+    next_report: Duration,
+    next_pn: BTreeMap<[u8; 16], u64>,
+    ledger: Rc<RefCell<Ledger>>,
+    instance: u64,
+}
+
+impl Station {
+    pub(crate) fn new(
+        config: KayConfig,
+        (cak, ckn): (Cak, Ckn),
+        instance: u64,
+        now: Duration,
+        ledger: &Rc<RefCell<Ledger>>,
+    ) -> Self {
+        let random_fails = Rc::new(RefCell::new(false));
+        let random = Seeded { dice: Dice::new(instance), fails: Rc::clone(&random_fails) };
+        let mut station = Self {
+            kay: Kay::new(config, cak, ckn, random, now).unwrap(),
+            random_fails,
+            sci: config.participant.sci,
+            plane: Plane::default(),
+            events: Vec::new(),
+            discards: Vec::new(),
+            fault: None,
+            order_delay: Duration::ZERO,
+            data_interval: None,
+            pn_offset: 0,
+            sent: 0,
+            delivered: BTreeMap::new(),
+            refused: 0,
+            rotations: 0,
+            saks: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            claimed: BTreeSet::new(),
+            installed_at: BTreeMap::new(),
+            orders: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            next_data: now,
+            next_report: now,
+            next_pn: BTreeMap::new(),
+            ledger: Rc::clone(ledger),
+            instance,
+        };
+        station.kay.set_port_enabled(now, true);
+        station.drain(now);
+        station
+    }
+
+    pub(crate) fn is_key_server(&self) -> bool {
+        self.kay.participant().key_server() == KeyServer::Us
+    }
+
+    pub(crate) fn is_secured(&self) -> bool {
+        self.kay.outcome() == MkaOutcome::Secured && self.kay.port().port() == PortStatus::Secured
+    }
+
+    /// The key that data is sent with.
+    pub(crate) fn ki(&self) -> Option<Ki> {
+        self.kay.port().in_use().map(|key| key.ki)
+    }
+
+    pub(crate) fn live_peers(&self) -> usize {
+        self.kay.participant().peers().filter(|peer| peer.live).count()
+    }
+
+    pub(crate) fn generated(&self) -> Vec<RekeyReason> {
+        let reason = |event: &KayEvent| match event {
+            KayEvent::Participant(Event::SakGenerated(_, reason)) => Some(*reason),
+            _ => None,
+        };
+        self.events.iter().filter_map(reason).collect()
+    }
+
+    pub(crate) fn new_mis(&self) -> Vec<MiReason> {
+        let reason = |event: &KayEvent| match event {
+            KayEvent::Participant(Event::NewMi(reason)) => Some(*reason),
+            _ => None,
+        };
+        self.events.iter().filter_map(reason).collect()
+    }
+
+    /// How often the port has been closed.
+    pub(crate) fn closed(&self) -> usize {
+        let closed = KayEvent::ControlledPort(CpEvent::Port(PortStatus::Closed));
+        self.events.iter().filter(|event| **event == closed).count()
+    }
+
+    /// Does something to the KaY, and what follows from it.
+    pub(crate) fn act<T>(&mut self, now: Duration, act: impl FnOnce(&mut Kay<Seeded>) -> T) -> T {
+        let done = act(&mut self.kay);
+        self.drain(now);
+        done
+    }
+
+    /// Fetches everything from the KaY and carries out what is due.
+    fn drain(&mut self, now: Duration) {
+        loop {
+            while let Some(event) = self.kay.poll_event() {
+                self.events.push(event);
+            }
+            while let Some(order) = self.kay.poll_order() {
+                self.orders.push_back((now + self.order_delay, order));
+            }
+            let Some((_, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) else { return };
+            let result = self.carry_out(now, &order.action);
+            self.kay.order_done(now, order.id, result);
+        }
+    }
+
+    fn carry_out(&mut self, now: Duration, action: &Action) -> Result<(), OrderFailure> {
+        if let Some(failure) = self.fault.and_then(|fault| fault(action)) {
+            self.plane.broken = true;
+            return Err(failure);
+        }
+        match action {
+            Action::EnableTransmit { ki, .. } => self.check_transmit(now, *ki),
+            Action::InstallKey(key) => {
+                self.saks.insert(key.ki().0, key.sak().expose_octets().to_vec());
+            }
+            Action::InstallTransmitSa(sa) => {
+                assert_eq!(sa.next_pn, 1);
+                let ssci = sa.ssci.map(|ssci| ssci.0.to_be_bytes().to_vec());
+                self.senders.insert(sa.ki.0, ssci.unwrap_or_else(|| self.sci.0.to_vec()));
+                self.installed_at.insert(sa.ki.0, now);
+                self.next_pn.insert(sa.ki.0, 1);
+            }
+            Action::DeleteTransmitSa { ki, .. } => {
+                self.claimed.remove(&ki.0);
+                self.next_pn.remove(&ki.0);
+            }
+            _ => {}
+        }
+        self.plane.carry_out(action)
+    }
+
+    /// A member transmits with a new SAK only when the others are ready, or when it has nothing to lose.
+    fn check_transmit(&mut self, now: Duration, ki: Ki) {
+        if !self.claimed.insert(ki.0) {
+            // Back to the key of before.
+            return;
+        }
+        self.rotations += 1;
+        let participant = self.kay.participant();
+        let waited = now.saturating_sub(self.installed_at[&ki.0]) >= TRANSMIT_DELAY;
+        let ready = match participant.key_server() {
+            KeyServer::Us => participant.all_receiving(ki) || waited,
+            _ => participant.server_transmitting(ki),
+        };
+        assert!(ready || !self.plane.open, "{} transmits with {ki} too early", self.sci);
+        self.ledger.borrow_mut().claim(&self.saks[&ki.0], &self.senders[&ki.0], self.instance);
+    }
+
+    fn send_data(&mut self) {
+        let Some((an, ki)) = self.plane.encoding.filter(|_| self.plane.open) else { return };
+        let mut frame = vec![0xff; 6];
+        frame.extend(self.sci.mac().0);
+        frame.extend(DATA);
+        frame.push(an);
+        frame.extend(ki.0);
+        frame.extend(self.sci.0);
+        frame.extend(self.sent.to_be_bytes());
+        self.sent += 1;
+        *self.next_pn.get_mut(&ki.0).unwrap() += 1;
+        self.outgoing.push_back(frame);
+    }
+
+    fn take_data(&mut self, frame: &[u8]) {
+        // Corruption is MACsec's to find, not MKA's.
+        let Some(&[an]) = frame.get(AN_AT..KI_AT) else { return };
+        let field = |from: usize, to: usize| frame.get(from..to);
+        let (Some(ki), Some(sci), Some(_)) = (
+            field(KI_AT, SCI_AT).and_then(|octets| octets.try_into().ok()).map(Ki),
+            field(SCI_AT, SEQUENCE_AT).and_then(|octets| octets.try_into().ok()).map(Sci),
+            field(SEQUENCE_AT, SEQUENCE_AT + 8),
+        ) else {
+            return;
+        };
+        if self.plane.receives(sci, an, ki) {
+            *self.delivered.entry(sci).or_default() += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+
+    fn report_pns(&mut self, now: Duration) {
+        let pns: Vec<_> = self
+            .next_pn
+            .iter()
+            .map(|(ki, pn)| KeyPns {
+                ki: Ki(*ki),
+                transmit_next_pn: pn + self.pn_offset,
+                receive_next_pn: 1,
+            })
+            .collect();
+        self.kay.report_pns(now, &pns);
+    }
+}
+
+impl Node for Station {
+    fn receive(&mut self, now: Duration, frame: &[u8]) {
+        if frame.get(12..14) == Some(&DATA) {
+            return self.take_data(frame);
+        }
+        if let Err(discard) = self.kay.handle_frame(now, frame) {
+            self.discards.push(discard);
+        }
+        self.drain(now);
+    }
+
+    fn timeout(&mut self, now: Duration) {
+        if self.kay.poll_timeout().is_some_and(|at| at <= now) {
+            self.kay.handle_timeout(now);
+        }
+        if self.next_report <= now {
+            self.next_report = now + PN_REPORTS;
+            self.report_pns(now);
+        }
+        if let Some(interval) = self.data_interval.filter(|_| self.next_data <= now) {
+            self.next_data = now + interval;
+            self.send_data();
+        }
+        self.drain(now);
+    }
+
+    fn next_timeout(&self, _: Duration) -> Option<Duration> {
+        let reports = (!self.next_pn.is_empty()).then_some(self.next_report);
+        let data = self.data_interval.map(|_| self.next_data);
+        let orders = self.orders.front().map(|(at, _)| *at);
+        [self.kay.poll_timeout(), reports, data, orders].into_iter().flatten().min()
+    }
+
+    fn transmit(&mut self, now: Duration) -> Option<Vec<u8>> {
+        if let Some(frame) = self.outgoing.pop_front() {
+            return Some(frame);
+        }
+        let mut buffer = [0; MAX_FRAME_LEN];
+        let len = self.kay.poll_transmit(now, &mut buffer)?;
+        Some(buffer[..len].to_vec())
+    }
+}
+
+/// A LAN of stations, and the means to restart them.
+pub(crate) struct KayLab {
+    pub(crate) lan: Lan<Station>,
+    pub(crate) configs: Vec<KayConfig>,
+    pub(crate) ledger: Rc<RefCell<Ledger>>,
+    pub(crate) data_interval: Option<Duration>,
+    seed: u64,
+    instances: u64,
+}
+
+impl KayLab {
+    pub(crate) fn new(seed: u64, configs: &[KayConfig]) -> Self {
+        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let seed_of = |index: u64| seed.wrapping_mul(1_000_003).wrapping_add(index);
+        let stations: Vec<_> = (0..)
+            .zip(configs)
+            .map(|(index, config)| {
+                Station::new(*config, (cak(), ckn()), seed_of(index), Duration::ZERO, &ledger)
+            })
+            .collect();
+        let instances = stations.len() as u64;
+        let lan = Lan::new(seed, stations);
+        Self { lan, configs: configs.to_vec(), ledger, data_interval: None, seed, instances }
+    }
+
+    /// Stations 1, 2, ... with the priorities given.
+    pub(crate) fn of(seed: u64, priorities: &[u8]) -> Self {
+        let configs: Vec<_> = (1..)
+            .zip(priorities)
+            .map(|(station, &priority)| {
+                let mut config = KayConfig::new(config(station));
+                config.participant.priority = priority;
+                config
+            })
+            .collect();
+        Self::new(seed, &configs)
+    }
+
+    /// Has all stations send data from now on, as long as their ports are open.
+    pub(crate) fn send_data(&mut self, interval: Duration) {
+        self.data_interval = Some(interval);
+        let now = self.lan.now();
+        for index in 0..self.lan.len() {
+            let station = &mut self.lan[index];
+            station.data_interval = Some(interval);
+            station.next_data = now;
+        }
+    }
+
+    /// Starts a station, or starts it again: nothing of it has survived.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let instance = self.seed.wrapping_mul(1_000_003).wrapping_add(self.instances);
+        self.instances += 1;
+        let now = self.lan.now();
+        let config = self.configs[index];
+        let mut station = Station::new(config, (cak(), ckn()), instance, now, &self.ledger);
+        station.data_interval = self.data_interval;
+        self.lan.put(index, station);
+    }
+
+    /// Waits until all stations that are there are secured with one key.
+    #[track_caller]
+    pub(crate) fn secured_within(&mut self, time: Duration) -> Ki {
+        let deadline = self.lan.now() + time;
+        let secured = self.lan.drive_until(deadline, |lan| common_ki(lan).is_some());
+        assert!(secured, "not secured at {:?}:\n{}", self.lan.now(), self.show());
+        common_ki(&self.lan).unwrap()
+    }
+
+    /// Data sent by any station that another has not delivered, once nothing is under way.
+    pub(crate) fn lost(&self) -> u64 {
+        let stations: Vec<_> = self.lan.nodes().collect();
+        let mut lost = 0;
+        for from in &stations {
+            for to in stations.iter().filter(|to| to.sci != from.sci) {
+                lost += from.sent - to.delivered.get(&from.sci).copied().unwrap_or_default();
+            }
+        }
+        lost
+    }
+
+    /// Begins to count data anew.
+    pub(crate) fn forget_data(&mut self) {
+        for index in 0..self.lan.len() {
+            let station = &mut self.lan[index];
+            station.sent = 0;
+            station.delivered.clear();
+            station.refused = 0;
+        }
+    }
+
+    pub(crate) fn show(&self) -> String {
+        let show = |station: &Station| {
+            let peers: Vec<_> = station.kay.participant().peers().collect();
+            let events = &station.events[station.events.len().saturating_sub(12)..];
+            let members = station.kay.participant().sak_members();
+            format!("{:?}\n  {events:?}\n  {peers:?}\n  {members:?}\n", station.kay)
+        };
+        self.lan.nodes().map(show).collect()
+    }
+}
+
+/// The key that all stations send with: all secured, all live to each other, one key server.
+pub(crate) fn common_ki(lan: &Lan<Station>) -> Option<Ki> {
+    let stations: Vec<_> = lan.nodes().collect();
+    let ki = stations.first()?.ki()?;
+    let agrees = |station: &&Station| {
+        station.is_secured()
+            && station.ki() == Some(ki)
+            && station.live_peers() == stations.len() - 1
+            && stations
+                .iter()
+                .filter(|other| other.sci != station.sci)
+                .all(|other| station.plane.scs.contains(&other.sci))
+    };
+    let one_server = stations.iter().filter(|station| station.is_key_server()).count() == 1;
+    (one_server && stations.iter().all(agrees)).then_some(ki)
+}
