@@ -126,7 +126,7 @@ impl Member {
             confidentiality: Confidentiality::default(),
             ssci: ssci(self.sci),
             next_pn: 1,
-            peers: vec![PeerSa { sci: peer, ssci: ssci(peer), lowest_pn: 1 }],
+            peers: [PeerSa { sci: peer, ssci: ssci(peer), lowest_pn: 1 }].into_iter().collect(),
         };
         self.cp.offer(sak).unwrap();
     }

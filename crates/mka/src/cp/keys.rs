@@ -1,11 +1,14 @@
 //! SAKs on their way through the CP machine.
 
-use alloc::vec::Vec;
 use core::fmt;
 
+use arrayvec::ArrayVec;
 use macsec::{
     An, Confidentiality, ConfidentialityOffset, DataKey, Ki, ReceiveSa, Sci, Ssci, TransmitSa,
 };
+
+/// How many peers a SAK has at the most: as many as a participant has live and potential ones.
+pub const MAX_PEERS: usize = 2 * crate::ParticipantConfig::MAX_PEERS;
 
 /// A SAK to be brought into use, with all it takes (`distributedKI`, `distributedAN`, `cipherSuite`,
 /// `cipherOffset` of 802.1X clause 12.4).
@@ -22,7 +25,7 @@ pub struct NewSak {
     /// The first packet number to send with: 1, or further if the key has been in use here.
     pub next_pn: u64,
     /// Those to receive from: the live peers. More may be added later.
-    pub peers: Vec<PeerSa>,
+    pub peers: ArrayVec<PeerSa, MAX_PEERS>,
 }
 
 /// A peer to receive from with a SAK.
@@ -66,7 +69,7 @@ pub struct KeyStatus {
 pub(super) struct InstalledKey {
     pub(super) status: KeyStatus,
     pub(super) xpn: bool,
-    pub(super) peers: Vec<PeerSa>,
+    pub(super) peers: ArrayVec<PeerSa, MAX_PEERS>,
     offset: ConfidentialityOffset,
 }
 

@@ -17,6 +17,9 @@ use crate::{
     order::{Action, Controls, Order, OrderFailure, OrderId},
 };
 
+/// Events that one call may bring forth, and more: the caller fetches them after each.
+const MAX_EVENTS: usize = 64;
+
 /// The Controlled Port of a KaY. See the [module](crate::cp) for how to drive it.
 #[derive(Debug)]
 pub struct ControlledPort {
@@ -62,7 +65,7 @@ impl ControlledPort {
             replace_by: Timer::default(),
             retry_at: Timer::default(),
             orders: Outbox::default(),
-            events: VecDeque::new(),
+            events: VecDeque::with_capacity(MAX_EVENTS),
         }
     }
 
@@ -105,23 +108,19 @@ impl ControlledPort {
     }
 
     /// A peer has become live, to receive from with the key `ki`. It gets its SC and its SA. `false`: there
-    /// is no such key, or the peer has its SA already.
+    /// is no such key, the peer has its SA already, or there are [`MAX_PEERS`](super::MAX_PEERS).
     pub fn add_peer(&mut self, now: Duration, ki: Ki, peer: PeerSa) -> bool {
         if let Some(sak) = self.waiting.as_mut().filter(|sak| sak.key.ki() == ki) {
             let new = sak.peers.iter().all(|known| known.sci != peer.sci);
-            if new {
-                sak.peers.push(peer);
-            }
-            return new;
+            return new && sak.peers.try_push(peer).is_ok();
         }
         let Some(key) = self.latest.iter_mut().chain(&mut self.old).find(|key| key.status.ki == ki)
         else {
             return false;
         };
-        if key.has_peer(peer.sci) {
+        if key.has_peer(peer.sci) || key.peers.try_push(peer).is_err() {
             return false;
         }
-        key.peers.push(peer);
         let sa = key.receive_sa(&peer);
         let ids = [
             self.orders.give(Action::CreateReceiveSc { sci: peer.sci }),

@@ -56,7 +56,7 @@ mod orders;
 mod state;
 mod timer;
 
-pub use keys::{KeyStatus, NewSak, PeerSa, SakKnown};
+pub use keys::{KeyStatus, MAX_PEERS, NewSak, PeerSa, SakKnown};
 pub use machine::ControlledPort;
 pub use state::{Answer, Conditions, CpState};
 

@@ -3,14 +3,24 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
-use super::{state::Answer, timer::Timer};
+use super::{keys::MAX_PEERS, state::Answer, timer::Timer};
 use crate::order::{Action, Order, OrderId};
 
+/// Orders about a key: the key, SC and SA for each peer, the transmit SA.
+const ORDERS_FOR_A_KEY: usize = 2 * MAX_PEERS + 2;
+
 /// Orders to be fetched, each with an id of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     orders: VecDeque<Order>,
     last_id: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        // One call installs a key and deletes two at the most.
+        Self { orders: VecDeque::with_capacity(4 * ORDERS_FOR_A_KEY), last_id: 0 }
+    }
 }
 
 impl Outbox {
@@ -28,11 +38,18 @@ impl Outbox {
 }
 
 /// Orders that the machine waits for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Awaited {
     ids: Vec<OrderId>,
     failed: bool,
     overdue: Timer,
+}
+
+impl Default for Awaited {
+    fn default() -> Self {
+        let ids = Vec::with_capacity(ORDERS_FOR_A_KEY);
+        Self { ids, failed: false, overdue: Timer::default() }
+    }
 }
 
 impl Awaited {

@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use macsec::{Ki, Sci, Ssci};
 
 use super::{Kay, KayEvent, LastSak, MAX_EVENTS};
 use crate::{
     AgreedSak, Agreement, Event, KeyInUse, KeyReport, KeyServer, Mi, Random, RekeyReason,
-    cp::{CpEvent, CpState, Inputs, KeyStatus, NewSak, PeerReport, PeerSa},
+    cp::{CpEvent, CpState, Inputs, KeyStatus, MAX_PEERS, NewSak, PeerReport, PeerSa},
     logon::{EapOutcome, MkaOutcome},
     order::OrderFailure,
 };
@@ -132,7 +133,7 @@ impl<R: Random> Kay<R> {
         };
         if current {
             let ssci = ssci.filter(|_| key.suite().is_xpn());
-            let peers = self.peer_sas().collect();
+            let peers = self.peer_sas().take(MAX_PEERS).collect();
             // One that is there already is not offered again.
             let _ = self.port.offer(NewSak { key, an, confidentiality, ssci, next_pn: 1, peers });
         }
@@ -154,8 +155,8 @@ impl<R: Random> Kay<R> {
     /// Members become known after the SAK, too.
     fn add_peers(&mut self, now: Duration) {
         let Some(ki) = self.participant.sak().map(|info| info.ki) else { return };
-        let peers: alloc::vec::Vec<_> =
-            self.peer_sas().filter(|peer| !self.port.receives_from(ki, peer.sci)).collect();
+        let new = self.peer_sas().filter(|peer| !self.port.receives_from(ki, peer.sci));
+        let peers: ArrayVec<_, MAX_PEERS> = new.take(MAX_PEERS).collect();
         for peer in peers {
             self.port.add_peer(now, ki, peer);
         }

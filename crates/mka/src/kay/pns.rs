@@ -1,8 +1,8 @@
 //! Packet numbers of the data plane's keys, now and two seconds ago.
 
-use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
+use arrayvec::ArrayVec;
 use macsec::Ki;
 
 /// What a peer is told as the lowest PN lies so far back (802.1X clause 9.10: MKA Bounded Hello Time, four times).
@@ -27,13 +27,13 @@ pub struct KeyPns {
 struct KeyHistory {
     latest: KeyPns,
     /// When, and the transmit SA's nextPN then.
-    samples: VecDeque<(Duration, u64)>,
+    samples: ArrayVec<(Duration, u64), MAX_SAMPLES>,
 }
 
 /// The last reports of the data plane.
 #[derive(Debug, Default)]
 pub(super) struct PnHistory {
-    keys: Vec<KeyHistory>,
+    keys: ArrayVec<KeyHistory, MAX_KEYS>,
 }
 
 impl PnHistory {
@@ -47,21 +47,18 @@ impl PnHistory {
             key.latest = *pns;
             // Reports that come quickly one after the other do not push out those of two seconds ago.
             let spacing = WINDOW / MAX_SAMPLES as u32 * 2;
-            if key.samples.back().is_none_or(|(at, _)| now >= at.saturating_add(spacing)) {
-                if key.samples.len() == MAX_SAMPLES {
-                    key.samples.pop_front();
+            if key.samples.last().is_none_or(|(at, _)| now >= at.saturating_add(spacing)) {
+                if key.samples.is_full() {
+                    key.samples.remove(0);
                 }
-                key.samples.push_back((now, pns.transmit_next_pn));
+                key.samples.push((now, pns.transmit_next_pn));
             }
         }
     }
 
     fn add(&mut self, latest: KeyPns) -> Option<usize> {
-        (self.keys.len() < MAX_KEYS).then(|| {
-            let samples = VecDeque::with_capacity(MAX_SAMPLES);
-            self.keys.push(KeyHistory { latest, samples });
-            self.keys.len() - 1
-        })
+        self.keys.try_push(KeyHistory { latest, samples: ArrayVec::new() }).ok()?;
+        Some(self.keys.len() - 1)
     }
 
     /// The lowest PN that was sent with the key in the last two seconds, or a lower one; at least 1.
@@ -83,6 +80,8 @@ impl PnHistory {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
     const KI: Ki = Ki([7; 16]);
