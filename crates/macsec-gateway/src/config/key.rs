@@ -1,15 +1,14 @@
-//! Keys given by hand: their octets, where these come from, and the name they go by.
+//! SAKs given by hand, and the name that any key goes by.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use macsec::{CipherSuite, Sak, Salt};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::{
     Source,
-    private_file::Contents,
-    reader::{Found, Report, Spot, Table},
+    key_text::{ANY_LENGTH, SAK},
+    reader::{Found, Report, Table},
     registry::Registry,
 };
 
@@ -41,10 +40,10 @@ impl PartialEq for Key {
     }
 }
 
-/// What a SAK goes by where it must not be seen: a hash of it. The same SAK has the same name
-/// everywhere.
+/// What a SAK or a CAK goes by where it must not be seen: a hash of it. The same key has the same
+/// name everywhere.
 ///
-/// It serves as KI too, and in names of files.
+/// That of a SAK given by hand serves as its KI too, and in names of files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyCheck(pub [u8; 16]);
 
@@ -56,9 +55,9 @@ impl KeyCheck {
         Self::of_octets(sak.expose_octets())
     }
 
-    pub(crate) fn of_octets(sak: &[u8]) -> Self {
+    pub(crate) fn of_octets(key: &[u8]) -> Self {
         let hash =
-            Sha256::new().chain_update(b"macsec-gateway key check").chain_update(sak).finalize();
+            Sha256::new().chain_update(b"macsec-gateway key check").chain_update(key).finalize();
         let mut check = [0; 16];
         check.iter_mut().zip(hash).for_each(|(octet, of_hash)| *octet = of_hash);
         Self(check)
@@ -78,19 +77,9 @@ impl fmt::Debug for KeyCheck {
     }
 }
 
-/// Octets of a key file, or of a variable, at most: a key of 64 digits and generous white space.
-const MAX_KEY_TEXT: usize = 256;
-
-const SOURCES: [&str; 3] = ["sak_file", "sak_env", "sak"];
-const VARIABLE_RULE: &str = "the name of an environment variable: letters, digits and '_'";
 const SALT_RULE: &str = "24 hexadecimal digits";
 
-/// Whether `table` names a SAK, rightly or not.
-pub(super) fn is_given(table: &Table<'_>) -> bool {
-    SOURCES.iter().any(|key| table.has(key))
-}
-
-/// Reads the key in `table`. None if there is none, or if it is faulty.
+/// Reads the SAK in `table`, and its salt. None if there is none, or if it is faulty.
 ///
 /// `suite` is none if it is not known, because it is faulty itself.
 pub(super) fn read(
@@ -100,12 +89,8 @@ pub(super) fn read(
     source: &Source<'_>,
     registry: &mut Registry,
 ) -> Option<Key> {
-    let is_given = is_given(table);
-    let texts = [
-        from_file(report, table, source),
-        from_environment(report, table),
-        inline(report, table, source),
-    ];
+    let is_given = SAK.is_given(table);
+    let text = SAK.read(report, table, source);
     let salt = for_xpn(report, table, suite, "salt", SALT_RULE, |report, table| {
         table.text(report, "salt", SALT_RULE, |text| {
             let mut salt = Salt([0; 12]);
@@ -116,60 +101,15 @@ pub(super) fn read(
         report.fault(&salt.at, "nothing without a SAK that it belongs to");
     }
 
-    let mut texts = texts.into_iter().flatten();
-    let Found { value: text, at } = texts.next()?;
-    if let Some(other) = texts.next() {
-        report
-            .fault(&other.at, format!("nothing beside {}: one of {}", at.key, SOURCES.join(", ")));
-        return None;
-    }
-    let sak = text.into_sak(report, &at, suite)?;
-    let key = Key::new(sak, salt.map(|found| found.value));
-    registry.saks.claim(report, key.check, &at, "a SAK").then_some(key)
-}
-
-fn from_file(
-    report: &mut Report,
-    table: &mut Table<'_>,
-    source: &Source<'_>,
-) -> Option<Found<KeyText>> {
-    let Found { value: path, at } =
-        table.text(report, "sak_file", "the path of a file", |text| {
-            (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
-        })?;
-    match Contents::read_private(&source.directory.join(path), MAX_KEY_TEXT) {
-        Ok(contents) => Some(Found { value: KeyText::new(&contents.octets), at }),
-        Err(error) => {
-            report.fault(&at, format!("a key file that {error}"));
-            None
-        }
-    }
-}
-
-fn from_environment(report: &mut Report, table: &mut Table<'_>) -> Option<Found<KeyText>> {
-    let Found { value: name, at } = table.text(report, "sak_env", VARIABLE_RULE, |text| {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        (!text.is_empty() && text.chars().all(is_name)).then(|| text.to_owned())
-    })?;
-    let Some(text) = std::env::var_os(name) else {
-        report.fault(&at, "a variable of the environment: there is none of this name");
-        return None;
+    let Found { value: text, at } = text?;
+    let rule = match suite {
+        Some(suite) => format!("{} hexadecimal digits for {suite}", 2 * suite.key_len()),
+        None => ANY_LENGTH.to_owned(),
     };
-    let text = Zeroizing::new(text.into_encoded_bytes());
-    Some(Found { value: KeyText::new(&text), at })
-}
-
-fn inline(
-    report: &mut Report,
-    table: &mut Table<'_>,
-    source: &Source<'_>,
-) -> Option<Found<KeyText>> {
-    let key = table.text(report, "sak", "a text", |text| Some(KeyText::new(text.as_bytes())))?;
-    match &source.inline_refusal {
-        Some(reason) => report.fault(&key.at, format!("a file with a key in it {reason}")),
-        None => report.warn(&key.at, "a key is better off in a file of its own: sak_file"),
-    }
-    Some(key)
+    let fits = |len| suite.is_none_or(|suite| suite.key_len() == len);
+    let octets = text.into_octets(report, &at, &rule, fits)?;
+    let key = Key::new(Sak::new(&octets).ok()?, salt.map(|found| found.value));
+    registry.claim_sak(report, key.check, &at).then_some(key)
 }
 
 /// Reads what the XPN suites need and the others do not have.
@@ -193,52 +133,4 @@ pub(super) fn for_xpn<'t, T>(
         _ => {}
     }
     found
-}
-
-/// What a text given for a SAK turned out to be.
-enum KeyText {
-    Sak(Sak),
-    /// So many hexadecimal digits.
-    Digits(usize),
-    /// Something else.
-    Other,
-}
-
-impl KeyText {
-    /// White space around the digits is welcome: files end in a newline.
-    fn new(text: &[u8]) -> Self {
-        let digits = text.trim_ascii();
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Self::Other;
-        }
-        let mut octets = Zeroizing::new([0; 32]);
-        let sak = octets.get_mut(..digits.len() / 2).and_then(|octets| {
-            hex::decode_to_slice(digits, octets).ok()?;
-            Sak::new(octets).ok()
-        });
-        sak.map_or(Self::Digits(digits.len()), Self::Sak)
-    }
-
-    fn into_sak(self, report: &mut Report, at: &Spot, suite: Option<CipherSuite>) -> Option<Sak> {
-        let rule = match suite {
-            Some(suite) => format!("{} hexadecimal digits for {suite}", 2 * suite.key_len()),
-            None => "32 or 64 hexadecimal digits".to_owned(),
-        };
-        let digits = match self {
-            Self::Sak(sak) => {
-                let len = sak.expose_octets().len();
-                if suite.is_none_or(|suite| suite.key_len() == len) {
-                    return Some(sak);
-                }
-                2 * len
-            }
-            Self::Digits(digits) => digits,
-            Self::Other => {
-                report.fault(at, format!("{rule}, and nothing but white space around them"));
-                return None;
-            }
-        };
-        report.fault(at, format!("{rule}: there are {digits}"));
-        None
-    }
 }

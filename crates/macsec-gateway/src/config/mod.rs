@@ -10,12 +10,16 @@
 //! | `fault` | what is wrong, in one line |
 //! | `reader` | tables read key by key, with the place of every value |
 //! | `port` | what a port is made of |
-//! | `static_keys`, `key` | keys given by hand, and where they come from |
+//! | `mka` | how a port agrees on keys |
+//! | `static_keys`, `key` | keys given by hand |
+//! | `key_text` | where the octets of a key come from |
 //! | `private_file` | files that only their owner may read |
 //! | `registry` | what must not occur twice in a file |
 
 mod fault;
 mod key;
+mod key_text;
+mod mka;
 mod port;
 mod private_file;
 mod reader;
@@ -32,6 +36,7 @@ use crate::port::inner_mtu;
 pub use crate::port::MAX_PEERS;
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
+pub use mka::{CakKey, MkaConfig, Policy};
 use private_file::Contents;
 use reader::{Report, Table};
 use registry::Registry;
@@ -107,7 +112,8 @@ pub struct PortConfig {
     pub inner_vlan_tags: u8,
     /// The SCI that the port transmits as. Default: the uplink's MAC address and port 0001.
     pub sci: Option<Sci>,
-    /// The cipher suite. Default GCM-AES-XPN-256.
+    /// The cipher suite. Default GCM-AES-XPN-256. With MKA the most wanted one; a key server may
+    /// choose another of [`MkaConfig::suites`].
     pub cipher_suite: CipherSuite,
     /// Whether, and from where on, User Data is encrypted. Default: all of it. An XPN suite has no
     /// offset.
@@ -118,7 +124,10 @@ pub struct PortConfig {
     /// EtherTypes that pass without MACsec, ascending. Never EAPOL, MACsec or a VLAN tag's. Default
     /// none.
     pub bypass: Vec<u16>,
-    /// Keys given by hand. Without them the port stays closed.
+    /// How keys are agreed upon. Never together with `static_keys`; without either the port stays
+    /// closed.
+    pub mka: Option<MkaConfig>,
+    /// Keys given by hand.
     pub static_keys: Option<StaticKeys>,
 }
 

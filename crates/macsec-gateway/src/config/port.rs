@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use ::mka::Suites;
 use macsec::{
     CipherSuite, ClearVlanTags, Confidentiality, ConfidentialityOffset, MAX_DUPLICATE_WINDOW,
     MAX_XPN_REPLAY_WINDOW, MacAddress, Sci, ValidateFrames,
@@ -9,7 +10,8 @@ use macsec::{
 
 use super::{
     Isolation, PortConfig, Source,
-    reader::{Found, Report, Table, value_or},
+    mka::{self, Surroundings},
+    reader::{Found, Report, Spot, Table, value_or},
     registry::Registry,
     static_keys,
 };
@@ -47,18 +49,23 @@ pub(super) fn read(
     let mac = table.text(report, "mac", MAC_RULE, |text| {
         text.parse().ok().filter(|mac: &MacAddress| mac.0[0] & 1 == 0 && mac.0 != [0; 6])
     });
-    let suites = CipherSuite::ALL.map(|suite| (suite.name(), suite));
-    let default_suite = (!table.has("cipher_suite")).then_some(CipherSuite::GcmAesXpn256);
-    let suite =
-        table.choice(report, "cipher_suite", &suites).map(|found| found.value).or(default_suite);
+    let mut mka = table.table(report, "mka");
+    let suites = suites(report, &mut table, mka.as_mut());
+    let suite = suites.map(|suites| suites.first());
     let sci = table.text(report, "sci", SCI_RULE, |text| text.parse::<Sci>().ok());
     let confidentiality = confidentiality(report, &mut table, suite);
-    let controls = controls(report, &mut table, suite, sci.as_ref());
+    let Controls { controls, lax } = controls(report, &mut table, suites, sci.as_ref());
     let sizes = Sizes::read(report, &mut table, controls.clear_vlan_tags);
     let mut bypass = table.numbers(report, "bypass_ethertypes", may_bypass);
     bypass.sort_unstable();
-    let static_keys = table
-        .table(report, "static_keys")
+    let static_keys = table.table(report, "static_keys");
+    if let (Some(mka), Some(static_keys)) = (&mka, &static_keys) {
+        let rule = format!("nothing beside {}: keys are agreed upon or given", mka.at().key);
+        report.fault(&static_keys.at(), rule);
+    }
+    let around = Surroundings { suites, bypass: &bypass, lax: &lax };
+    let mka = mka.map(|mka| mka::read(report, mka, &around, source, registry));
+    let static_keys = static_keys
         .map(|keys| static_keys::read(report, keys, suite, sci.as_ref(), source, registry));
     table.finish(report);
 
@@ -78,6 +85,10 @@ pub(super) fn read(
         confidentiality,
         controls,
         bypass,
+        mka: match mka {
+            Some(mka) => Some(mka?),
+            None => None,
+        },
         static_keys: match static_keys {
             Some(keys) => Some(keys?),
             None => None,
@@ -173,6 +184,31 @@ impl Sizes {
     }
 }
 
+/// Reads which cipher suites the port may use: `cipher_suite`, or a list for MKA. None if that is
+/// faulty.
+fn suites(
+    report: &mut Report,
+    table: &mut Table<'_>,
+    mka: Option<&mut Table<'_>>,
+) -> Option<Suites> {
+    let names = CipherSuite::ALL.map(|suite| (suite.name(), suite));
+    let default = (!table.has("cipher_suite")).then_some(CipherSuite::GcmAesXpn256);
+    let one = table.choice(report, "cipher_suite", &names);
+    if let Some(mka) = mka
+        && let is_given = mka.has("cipher_suites")
+        && let list = mka.choices(report, "cipher_suites", &names)
+        && is_given
+    {
+        let list = list?;
+        if let Some(one) = one {
+            let rule = format!("nothing beside {}: one suite, or a list", one.at.key);
+            report.fault(&list.at, rule);
+        }
+        return Suites::new(&list.value).ok();
+    }
+    Suites::new(&[one.map(|found| found.value).or(default)?]).ok()
+}
+
 fn confidentiality(
     report: &mut Report,
     table: &mut Table<'_>,
@@ -200,14 +236,26 @@ fn confidentiality(
     if encrypt { Confidentiality::Encrypt(offset) } else { Confidentiality::IntegrityOnly }
 }
 
+struct Controls {
+    controls: macsec::Config,
+    /// Those that let something pass without MACsec, each with the value that does not.
+    lax: Vec<(Spot, &'static str)>,
+}
+
 fn controls(
     report: &mut Report,
     table: &mut Table<'_>,
-    suite: Option<CipherSuite>,
+    suites: Option<Suites>,
     sci: Option<&Found<Sci>>,
-) -> macsec::Config {
+) -> Controls {
     let mut controls = macsec::Config::default();
-    controls.protect_frames = table.flag(report, "protect_frames", true);
+    let mut lax = Vec::new();
+    if let Some(protect) = table.boolean(report, "protect_frames") {
+        controls.protect_frames = protect.value;
+        if !protect.value {
+            lax.push((protect.at, "true"));
+        }
+    }
     let modes = [
         ValidateFrames::Strict,
         ValidateFrames::Check,
@@ -216,9 +264,13 @@ fn controls(
     ]
     .map(|mode| (mode.to_string(), mode));
     let modes = modes.each_ref().map(|(name, mode)| (name.as_str(), *mode));
-    controls.validate_frames =
-        value_or(table.choice(report, "validate_frames", &modes), ValidateFrames::Strict);
-    replay(report, table, suite, &mut controls);
+    if let Some(validate) = table.choice(report, "validate_frames", &modes) {
+        controls.validate_frames = validate.value;
+        if validate.value != ValidateFrames::Strict {
+            lax.push((validate.at, "\"strict\""));
+        }
+    }
+    replay(report, table, suites, &mut controls);
     sci_on_the_wire(report, table, sci, &mut controls);
     let in_clear = table.whole(report, "vlan_tags_in_clear", "0 to 2", |tags| match tags {
         0 => Some(ClearVlanTags::None),
@@ -229,17 +281,18 @@ fn controls(
     controls.clear_vlan_tags = value_or(in_clear, ClearVlanTags::None);
     controls.compat.accept_changed_text = table.flag(report, "accept_changed_text", false);
     controls.compat.disabled_decrypts = table.flag(report, "disabled_decrypts", false);
-    controls
+    Controls { controls, lax }
 }
 
 fn replay(
     report: &mut Report,
     table: &mut Table<'_>,
-    suite: Option<CipherSuite>,
+    suites: Option<Suites>,
     controls: &mut macsec::Config,
 ) {
     controls.replay_protect = table.flag(report, "replay_protect", true);
-    let xpn = suite.filter(|suite| suite.is_xpn());
+    let xpn =
+        suites.and_then(|suites| suites.as_slice().iter().copied().find(|suite| suite.is_xpn()));
     let window = table.number(report, "replay_window", 0..=u32::MAX);
     if let (Some(window), Some(suite)) = (&window, xpn)
         && window.value > MAX_XPN_REPLAY_WINDOW

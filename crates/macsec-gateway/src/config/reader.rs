@@ -12,8 +12,9 @@ use super::{
 };
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 2] = ["sak", "salt"];
+const SECRETS: [&str; 3] = ["sak", "salt", "cak"];
 const HIDDEN: &str = "(hidden)";
+const A_TABLE: &str = "(a table)";
 /// From so many hexadecimal digits on, a value may be a key that stands in the wrong place. An SCI
 /// has 16.
 const KEY_LIKE: usize = 24;
@@ -26,6 +27,13 @@ pub(super) struct Spot {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) line: usize,
+}
+
+impl Spot {
+    /// That this is where something stands already.
+    pub(super) fn has_this(&self) -> String {
+        format!("{} has this (line {})", self.key, self.line)
+    }
 }
 
 /// A value and where it stands.
@@ -74,12 +82,12 @@ impl Report {
         self.fault(&spot, format!("required: {allowed}"));
     }
 
-    pub(super) fn warn(&mut self, spot: &Spot, advice: &str) {
+    pub(super) fn warn(&mut self, spot: &Spot, advice: impl Into<String>) {
         self.warnings.push(Warning {
             file: self.file.clone(),
             line: spot.line,
             key: spot.key.clone(),
-            advice: advice.to_owned(),
+            advice: advice.into(),
         });
     }
 
@@ -123,6 +131,11 @@ impl<'i> Table<'i> {
     /// Calls the table `path` from now on.
     pub(super) fn rename(&mut self, path: String) {
         self.path = path;
+    }
+
+    /// Where the table stands.
+    pub(super) fn at(&self) -> Spot {
+        Spot { key: self.path.clone(), value: A_TABLE.to_owned(), line: self.line }
     }
 
     /// Whether there is a value for `key` that has not been read.
@@ -194,8 +207,7 @@ impl<'i> Table<'i> {
         key: &'static str,
         names: &[(&str, T)],
     ) -> Option<Found<T>> {
-        let quoted: Vec<_> = names.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        self.text(report, key, &quoted.join(", "), |text| {
+        self.text(report, key, &quoted(names), |text| {
             names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
         })
     }
@@ -244,23 +256,58 @@ impl<'i> Table<'i> {
         check: impl Fn(u32) -> Result<u16, &'static str>,
     ) -> Vec<u16> {
         let rule = "an array of whole numbers";
-        let Some(Found { value, at }) = self.take(report, key) else { return Vec::new() };
-        let DeValue::Array(elements) = value else {
-            report.fault(&at, rule);
-            return Vec::new();
+        let convert = |value: &DeValue<'_>| number(value).ok_or(rule).and_then(&check);
+        let numbers = self.elements(report, key, rule, convert);
+        numbers.map_or_else(Vec::new, |found| found.value)
+    }
+
+    /// The elements of an array, each one of `names`; one at least.
+    pub(super) fn choices<T: Copy + PartialEq>(
+        &mut self,
+        report: &mut Report,
+        key: &'static str,
+        names: &[(&str, T)],
+    ) -> Option<Found<Vec<T>>> {
+        let rule = format!("an array of {}", quoted(names));
+        let convert = |value: &DeValue<'_>| {
+            let named = |text| names.iter().find(|(name, _)| *name == text);
+            value.as_str().and_then(named).map(|(_, value)| *value).ok_or(rule.as_str())
         };
-        let mut numbers = Vec::new();
+        let found = self.elements(report, key, &rule, convert)?;
+        if found.value.is_empty() {
+            report.fault(&found.at, rule);
+            return None;
+        }
+        Some(found)
+    }
+
+    /// The elements of an array, each different and as `convert` makes it, or why not. `allowed` is
+    /// what would do for the whole of it. None if there is a fault.
+    fn elements<'r, T: PartialEq>(
+        &mut self,
+        report: &mut Report,
+        key: &'static str,
+        allowed: &'r str,
+        convert: impl Fn(&DeValue<'i>) -> Result<T, &'r str>,
+    ) -> Option<Found<Vec<T>>> {
+        let Found { value, at } = self.take(report, key)?;
+        let DeValue::Array(elements) = value else {
+            report.fault(&at, allowed);
+            return None;
+        };
+        let count = elements.len();
+        let mut values = Vec::new();
         for element in elements {
             let line = report.line(element.span().start);
             let value = show(element.get_ref());
-            let at = Spot { key: at.key.clone(), value, line };
-            match number(element.get_ref()).ok_or(rule).and_then(&check) {
-                Ok(number) if numbers.contains(&number) => report.fault(&at, "each only once"),
-                Ok(number) => numbers.push(number),
-                Err(allowed) => report.fault(&at, allowed),
+            let spot = Spot { key: at.key.clone(), value, line };
+            match convert(element.get_ref()) {
+                Ok(value) if values.contains(&value) => report.fault(&spot, "each only once"),
+                Ok(value) => values.push(value),
+                Err(allowed) => report.fault(&spot, allowed),
             }
         }
-        numbers
+        (values.len() == count).then_some(Found { value: values, at })
     }
 
     /// The table `key`.
@@ -329,6 +376,11 @@ impl<'i> Table<'i> {
     }
 }
 
+fn quoted<T>(names: &[(&str, T)]) -> String {
+    let quoted: Vec<_> = names.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+    quoted.join(", ")
+}
+
 /// The value that was found, or `default`.
 pub(super) fn value_or<T>(found: Option<Found<T>>, default: T) -> T {
     found.map_or(default, |found| found.value)
@@ -343,7 +395,7 @@ fn show(value: &DeValue<'_>) -> String {
         DeValue::Boolean(value) => value.to_string(),
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(_) => "(an array)".to_owned(),
-        DeValue::Table(_) => "(a table)".to_owned(),
+        DeValue::Table(_) => A_TABLE.to_owned(),
     };
     if is_key_like(&text) {
         HIDDEN.to_owned()

@@ -4,6 +4,7 @@ use macsec::{An, CipherSuite, Sci, Ssci};
 
 use super::{
     MAX_PEERS, Peer, Source, StaticKeys, key,
+    key_text::SAK,
     port::SCI_RULE,
     reader::{Found, Report, Table, value_or},
     registry::{Registry, Taken},
@@ -24,8 +25,8 @@ pub(super) fn read(
             .warn(&first_use.at, "remove it after the first start: it hides the loss of PN marks");
     }
     let an = value_or(an(report, &mut table), An::default());
-    if !key::is_given(&table) {
-        report.missing(&table, "sak_file", "one of sak_file, sak_env, sak");
+    if !SAK.is_given(&table) {
+        SAK.missing(report, &table);
     }
     let key = key::read(report, &mut table, suite, source, registry);
     let ssci = ssci(report, &mut table, suite);
@@ -42,7 +43,7 @@ pub(super) fn read(
         .tables(report, "peer", 1..=MAX_PEERS, "1 to 4 tables: [[port.static_keys.peer]]")
         .into_iter()
         .map(|mut table| {
-            let has_own = key::is_given(&table);
+            let has_own = SAK.is_given(&table);
             let sci = table.required(report, "sci", SCI_RULE, |text| text.parse::<Sci>().ok());
             if let Some(sci) = &sci {
                 scis.claim(report, sci.value, &sci.at, "an SCI");

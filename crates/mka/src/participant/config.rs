@@ -34,7 +34,13 @@ impl Suites {
     /// Whether `suite` may be used.
     #[must_use]
     pub fn contains(&self, suite: CipherSuite) -> bool {
-        self.suites[..self.len].contains(&suite)
+        self.as_slice().contains(&suite)
+    }
+
+    /// The suites, the most wanted first; one at least.
+    #[must_use]
+    pub fn as_slice(&self) -> &[CipherSuite] {
+        &self.suites[..self.len]
     }
 
     /// The most wanted suite, which a key server chooses. Nothing is negotiated.

@@ -1,0 +1,228 @@
+//! How a port agrees on keys: `[port.mka]`.
+
+use std::time::Duration;
+
+use ::mka::{Cak, Ckn, ETHERTYPE_EAPOL, KeyLength, NEAREST_NON_TPMR_BRIDGE, SetOrder, Suites};
+use macsec::MacAddress;
+
+use super::{
+    KeyCheck, Source,
+    key_text::{ANY_LENGTH, CAK},
+    reader::{Found, Report, Spot, Table, value_or},
+    registry::Registry,
+};
+
+/// `[port.mka]`: MKA with a pre-shared CAK.
+#[derive(Debug, PartialEq)]
+pub struct MkaConfig {
+    /// The name of the CAK, 1 to 32 octets. It is no secret.
+    pub ckn: Ckn,
+    /// The CAK.
+    pub cak: CakKey,
+    /// Key Server Priority: less is better, 255 is never. Default 16.
+    pub priority: u8,
+    /// The cipher suites that may be used, the most wanted first. Default: the port's one.
+    pub suites: Suites,
+    /// What the port does without MACsec. Default [`Policy::MustSecure`].
+    pub policy: Policy,
+    /// How old a SAK gets before a key server makes another, 30 seconds to 30 days. Default: as old
+    /// as its packet numbers last.
+    pub rekey_interval: Option<Duration>,
+    /// Whether a key server makes a new SAK when a peer has gone. Default false.
+    pub rekey_on_peer_loss: bool,
+    /// Whom MKPDUs are sent to, a group address. Default the PAE group address.
+    pub destination: MacAddress,
+    /// The EtherType of EAPOL on the port: 888E by default, never MACsec's nor a VLAN tag's, nor on
+    /// the bypass list.
+    pub ethertype: u16,
+    /// MKA Hello Time, 0.5 to 60 seconds. Default 2 seconds.
+    pub hello_time: Duration,
+    /// The MKA version to send, 1 to 3. Default 3.
+    pub version: u8,
+    /// Whether MKPDUs announce their ICV. Default false.
+    pub icv_indicator: bool,
+    /// The order of the parameter sets. Default [`SetOrder::Ascending`].
+    pub set_order: SetOrder,
+}
+
+impl MkaConfig {
+    /// The CAK. Whoever gets it has to keep it as closely as this does.
+    #[must_use]
+    pub fn cak(&self) -> Cak {
+        self.cak.cak.clone()
+    }
+
+    /// Whether a session can go on when this configuration is replaced by `other`. If not, the port
+    /// begins anew, as a participant that nobody has seen yet.
+    #[must_use]
+    pub fn keeps_session(&self, other: &Self) -> bool {
+        let Self { rekey_interval: _, rekey_on_peer_loss: _, cak, .. } = self;
+        let agreement = |of: &Self| (of.ckn, of.priority, of.suites, of.policy);
+        let wire = |of: &Self| {
+            (
+                of.destination,
+                of.ethertype,
+                of.hello_time,
+                of.version,
+                of.icv_indicator,
+                of.set_order,
+            )
+        };
+        *cak == other.cak && agreement(self) == agreement(other) && wire(self) == wire(other)
+    }
+}
+
+/// A CAK, never shown, zeroed on drop.
+///
+/// Equal keys are known by their check value: no octets are compared.
+#[derive(Debug)]
+pub struct CakKey {
+    cak: Cak,
+    /// The name of the CAK where its CKN will not do: it follows from the key alone.
+    pub check: KeyCheck,
+}
+
+impl CakKey {
+    /// Its length.
+    #[must_use]
+    pub const fn length(&self) -> KeyLength {
+        self.cak.length()
+    }
+}
+
+impl PartialEq for CakKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.check == other.check
+    }
+}
+
+/// What a port does without MACsec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// `must-secure`: it stays closed.
+    #[default]
+    MustSecure,
+    /// `should-secure`: it opens in clear once MKA has failed, or if the key server says so.
+    ShouldSecure,
+}
+
+/// What `[port.mka]` has to know of the port around it.
+pub(super) struct Surroundings<'a> {
+    /// None if they are faulty.
+    pub(super) suites: Option<Suites>,
+    pub(super) bypass: &'a [u16],
+    /// The controls of the port that let something pass without MACsec, each with the value that
+    /// does not.
+    pub(super) lax: &'a [(Spot, &'static str)],
+}
+
+const CKN_RULE: &str = "2 to 64 hexadecimal digits, an even number of them";
+const INTERVAL_RULE: &str = "0 or 30 to 2592000";
+const DESTINATION_RULE: &str = "a group address, as 01-80-c2-00-00-03: the first octet odd";
+const ETHERTYPE_RULE: &str = "0x0600 to 0xffff, but for 0x88e5 (MACsec), 0x8100 and 0x88a8 (VLAN), and for bypass_ethertypes";
+
+/// Reads `[port.mka]`, whose `cipher_suites` have been read. None only if there is a fault.
+pub(super) fn read(
+    report: &mut Report,
+    mut table: Table<'_>,
+    around: &Surroundings<'_>,
+    source: &Source<'_>,
+    registry: &mut Registry,
+) -> Option<MkaConfig> {
+    let ckn = table.required(report, "ckn", CKN_RULE, |text| text.parse::<Ckn>().ok());
+    let cak = cak(report, &mut table, around.suites, ckn.as_ref(), source, registry);
+    let priority = priority(report, &mut table);
+    let policy = policy(report, &mut table, around.lax);
+    let rekey_interval = table.whole(report, "rekey_interval", INTERVAL_RULE, |seconds| {
+        matches!(seconds, 0 | 30..=2_592_000).then(|| Duration::from_secs(seconds.into()))
+    });
+    let rekey_on_peer_loss = table.flag(report, "rekey_on_peer_loss", false);
+    let destination = table.text(report, "destination", DESTINATION_RULE, |text| {
+        text.parse().ok().filter(|mac: &MacAddress| mac.0[0] & 1 == 1)
+    });
+    let ethertype = table.whole(report, "ethertype", ETHERTYPE_RULE, |ethertype| {
+        u16::try_from(ethertype).ok().filter(|ethertype| {
+            !matches!(ethertype, 0..0x0600 | 0x88e5 | 0x8100 | 0x88a8)
+                && !around.bypass.contains(ethertype)
+        })
+    });
+    let hello_time = table.number(report, "hello_time", 500..=60_000);
+    let version = table.whole(report, "mka_version", "1 to 3", |version| {
+        u8::try_from(version).ok().filter(|version| matches!(version, 1..=3))
+    });
+    let icv_indicator = table.flag(report, "icv_indicator", false);
+    let orders = [("ascending", SetOrder::Ascending), ("standard", SetOrder::Standard)];
+    let set_order = table.choice(report, "set_order", &orders);
+    table.finish(report);
+
+    Some(MkaConfig {
+        ckn: ckn?.value,
+        cak: cak?,
+        priority,
+        suites: around.suites?,
+        policy,
+        rekey_interval: rekey_interval.map(|found| found.value).filter(|time| !time.is_zero()),
+        rekey_on_peer_loss,
+        destination: value_or(destination, NEAREST_NON_TPMR_BRIDGE),
+        ethertype: value_or(ethertype, ETHERTYPE_EAPOL),
+        hello_time: Duration::from_millis(value_or(hello_time, 2000).into()),
+        version: value_or(version, 3),
+        icv_indicator,
+        set_order: value_or(set_order, SetOrder::default()),
+    })
+}
+
+fn cak(
+    report: &mut Report,
+    table: &mut Table<'_>,
+    suites: Option<Suites>,
+    ckn: Option<&Found<Ckn>>,
+    source: &Source<'_>,
+    registry: &mut Registry,
+) -> Option<CakKey> {
+    if !CAK.is_given(table) {
+        CAK.missing(report, table);
+    }
+    let Found { value: text, at } = CAK.read(report, table, source)?;
+    let octets = text.into_octets(report, &at, ANY_LENGTH, |_| true)?;
+    let Ok(cak) = Cak::new(&octets) else {
+        report.fault(&at, "random digits: they are all zero");
+        return None;
+    };
+    let ckn = ckn?;
+    if ckn.value.octets() == octets.as_slice() {
+        report.fault(&ckn.at, "other digits than the CAK's: every MKPDU shows the CKN");
+        return None;
+    }
+    let wide =
+        suites.and_then(|suites| suites.as_slice().iter().find(|s| s.key_len() == 32).copied());
+    if let Some(suite) = wide.filter(|_| cak.length() == KeyLength::Bits128) {
+        let reason = "no SAK is safer than the CAK that it travels under";
+        report.warn(&at, format!("64 hexadecimal digits for {suite}: {reason}"));
+    }
+    let check = KeyCheck::of_octets(&octets);
+    registry.claim_cak(report, check, &at, ckn).then_some(CakKey { cak, check })
+}
+
+fn priority(report: &mut Report, table: &mut Table<'_>) -> u8 {
+    let priority = table
+        .whole(report, "key_server_priority", "0 to 255", |priority| u8::try_from(priority).ok());
+    if let Some(priority) = priority.as_ref().filter(|found| found.value == u8::MAX) {
+        report.warn(&priority.at, "255 is never: without an end that is less, there is no key");
+    }
+    value_or(priority, 16)
+}
+
+fn policy(report: &mut Report, table: &mut Table<'_>, lax: &[(Spot, &'static str)]) -> Policy {
+    let policies = [("must-secure", Policy::MustSecure), ("should-secure", Policy::ShouldSecure)];
+    let policy = table.choice(report, "policy", &policies);
+    if let Some(policy) = policy.as_ref().filter(|found| found.value == Policy::ShouldSecure) {
+        let advice = "must-secure, after the roll-out: whoever drops MKPDUs opens this port";
+        report.warn(&policy.at, advice);
+    }
+    let policy = value_or(policy, Policy::default());
+    for (at, value) in lax.iter().filter(|_| policy == Policy::MustSecure) {
+        report.fault(at, format!("{value} with the MKA policy must-secure"));
+    }
+    policy
+}
