@@ -26,23 +26,33 @@ pub struct Bypass {
     pub from_tap: u64,
 }
 
-/// The EtherTypes that pass in clear.
+/// The EtherTypes that do not go through the SecY.
 #[derive(Debug, Default)]
-pub(super) struct BypassList(Vec<Bypass>);
+pub(super) struct BypassList {
+    /// Those that pass in clear.
+    entries: Vec<Bypass>,
+    /// The EtherType that this port's EAPOL goes under instead of its own.
+    other_eapol: Option<u16>,
+}
 
 impl BypassList {
-    /// Replaces the list. Types that stay keep their counts.
+    /// Sets the EtherType of this port's EAPOL. That never crosses, nor does EAPOL's own.
+    pub(super) fn set_eapol(&mut self, ether_type: u16) {
+        self.other_eapol = Some(ether_type).filter(|ether_type| *ether_type != ETHERTYPE_EAPOL);
+    }
+
+    /// Replaces the list of what passes in clear. Types that stay keep their counts.
     pub(super) fn set(&mut self, ether_types: &[u16]) {
         let entry = |ether_type: &u16| {
-            let known = self.0.iter().find(|entry| entry.ether_type == *ether_type);
+            let known = self.entries.iter().find(|entry| entry.ether_type == *ether_type);
             let fresh = Bypass { ether_type: *ether_type, from_uplink: 0, from_tap: 0 };
             known.copied().unwrap_or(fresh)
         };
-        self.0 = ether_types.iter().filter(|t| **t != ETHERTYPE_EAPOL).map(entry).collect();
+        self.entries = ether_types.iter().filter(|t| **t != ETHERTYPE_EAPOL).map(entry).collect();
     }
 
     pub(super) fn entries(&self) -> &[Bypass] {
-        &self.0
+        &self.entries
     }
 
     /// Sorts a frame in.
@@ -57,25 +67,26 @@ impl BypassList {
             Some(([a, b, c, 0], rest)) if [*a, *b] == ETHERTYPE_VLAN && c & 0x0f == 0 => rest,
             _ => ethertype,
         };
-        if behind_tag.starts_with(&ETHERTYPE_EAPOL.to_be_bytes()) {
+        let is = |ether_type: u16| behind_tag.starts_with(&ether_type.to_be_bytes());
+        if is(ETHERTYPE_EAPOL) || self.other_eapol.is_some_and(is) {
             return Class::Eapol;
         }
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return Class::Data;
         }
         let ethertype = ethertype.first_chunk().map(|octets| u16::from_be_bytes(*octets));
-        let position = self.0.iter().position(|entry| Some(entry.ether_type) == ethertype);
+        let position = self.entries.iter().position(|entry| Some(entry.ether_type) == ethertype);
         position.map_or(Class::Data, Class::Bypass)
     }
 
     /// Counts a frame of the wire that passes in clear.
     pub(super) fn count_from_uplink(&mut self, entry: usize) {
-        self.0[entry].from_uplink += 1;
+        self.entries[entry].from_uplink += 1;
     }
 
     /// Counts a frame of the host that passes in clear.
     pub(super) fn count_from_tap(&mut self, entry: usize) {
-        self.0[entry].from_tap += 1;
+        self.entries[entry].from_tap += 1;
     }
 }
 
@@ -119,6 +130,24 @@ mod tests {
         let list = list(&[ETHERTYPE_EAPOL]);
         assert_eq!(list.classify(&frame(&[0x88, 0x8e])), Class::Eapol);
         assert!(list.entries().is_empty());
+    }
+
+    #[test]
+    fn eapol_under_another_ethertype_does_not_cross_either() {
+        let mut list = list(&[0x88cc]);
+        list.set_eapol(0x876f);
+        for (octets, class) in [
+            (&[0x87, 0x6f][..], Class::Eapol),
+            (&[0x81, 0x00, 0xe0, 0x00, 0x87, 0x6f], Class::Eapol),
+            (&[0x81, 0x00, 0x00, 0x05, 0x87, 0x6f], Class::Data),
+            (&[0x88, 0x8e], Class::Eapol),
+            (&[0x88, 0xcc], Class::Bypass(0)),
+        ] {
+            assert_eq!(list.classify(&frame(octets)), class, "{octets:02x?}");
+        }
+        list.set_eapol(ETHERTYPE_EAPOL);
+        assert_eq!(list.classify(&frame(&[0x87, 0x6f])), Class::Data, "user data again");
+        assert_eq!(list.classify(&frame(&[0x88, 0x8e])), Class::Eapol);
     }
 
     #[test]

@@ -11,8 +11,10 @@ pub struct PortCounters {
     pub tap_too_long: u64,
     /// EAPOL frames of the host, dropped: they never cross a port.
     pub eapol_from_tap: u64,
-    /// EAPOL frames of the wire, which nobody listens to yet.
+    /// EAPOL frames of the wire. Whoever agrees the keys has a socket of their own for them.
     pub eapol_from_uplink: u64,
+    /// Frames of either side dropped because the Controlled Port is closed.
+    pub port_closed: u64,
     /// How often the uplink has gone down.
     pub uplink_down: u64,
     /// How often somebody had let the host's stack onto the uplink, and it was shut out again.

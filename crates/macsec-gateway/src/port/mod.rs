@@ -24,6 +24,7 @@ mod counters;
 mod fresh_key;
 mod marks;
 mod moving;
+mod orders;
 mod uplink_rings;
 
 use std::{
@@ -44,7 +45,7 @@ use macsec_io::{
 };
 use thiserror::Error;
 
-use self::classify::BypassList;
+use self::{classify::BypassList, orders::Command};
 pub use self::{
     classify::Bypass,
     counters::PortCounters,
@@ -135,6 +136,7 @@ pub struct Captures {
 /// A port. See the module's picture.
 pub struct Port {
     secy: PortSecY,
+    command: Command,
     bypass: BypassList,
     uplink: Option<UplinkRings>,
     uplink_mtu: u32,
@@ -179,6 +181,7 @@ impl Port {
         let peers = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
         Ok(Self {
             secy: SecY::new(Portable, sci, controls, keys, peers)?,
+            command: Command::new(controls),
             bypass: BypassList::default(),
             uplink: None,
             uplink_mtu: 0,
@@ -254,18 +257,29 @@ impl Port {
         self.uplink_has_carrier = carrier;
     }
 
-    /// Replaces the controls of the SecY. All or nothing.
+    /// Replaces the controls of the SecY, but for those that a KaY has ordered. All or nothing.
     ///
     /// # Errors
     /// [`PortError::Controls`].
-    pub fn set_controls(&mut self, mut controls: Config) -> Result<(), PortError> {
+    pub fn set_controls(&mut self, controls: Config) -> Result<(), PortError> {
+        let former = std::mem::replace(&mut self.command.configured, controls);
+        let mut controls = self.command.controls();
         self.limit_frames(&mut controls);
-        Ok(self.secy.set_config(controls)?)
+        self.secy.set_config(controls).map_err(|error| {
+            self.command.configured = former;
+            error.into()
+        })
     }
 
     /// Replaces the list of EtherTypes that pass in clear. 0x888E never does.
     pub fn set_bypass(&mut self, ether_types: &[u16]) {
         self.bypass.set(ether_types);
+    }
+
+    /// Sets the EtherType of this port's EAPOL, 0x888E unless the other end has it otherwise. It never
+    /// crosses; nor does 0x888E.
+    pub fn set_eapol_ether_type(&mut self, ether_type: u16) {
+        self.bypass.set_eapol(ether_type);
     }
 
     /// Keeps packet numbers on record from now on, or not. See [`Marks`].
@@ -291,16 +305,16 @@ impl Port {
         &mut self.secy
     }
 
-    /// Whether the host may use the port: there are keys in use in both directions (or the controls
-    /// ask for none), an uplink, and a signal on it. The standard's controlledPortEnabled, as far
-    /// as a port can tell.
+    /// Whether the host may use the port: no KaY has closed it, there are keys in use in both
+    /// directions (or the controls ask for none), an uplink, and a signal on it. The standard's
+    /// controlledPortEnabled, as far as a port can tell.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         let controls = self.secy.config();
         let sends = !controls.protect_frames || self.secy.is_transmitting();
         let receives = controls.validate_frames != macsec::ValidateFrames::Strict
             || self.secy.receive_scs().any(|sci| self.secy.is_receiving(sci));
-        sends && receives && self.can_send()
+        self.command.open && sends && receives && self.can_send()
     }
 
     /// What the port itself has counted.

@@ -15,6 +15,7 @@ const UPLINK_BUDGET: usize = 256;
 impl Port {
     /// Returns how many frames the uplink had.
     pub(super) fn uplink_to_tap(&mut self) -> usize {
+        let open = self.command.open;
         let Self { secy, tap, uplink, counters, bypass, marks, captures, .. } = self;
         let Some(uplink) = uplink else {
             return 0;
@@ -34,10 +35,14 @@ impl Port {
                     captures.uplink.record(Direction::Inbound, frame);
                 }
             }
-            let mut eapol = 0;
+            let (mut eapol, mut closed) = (0, 0);
             let data = frames.iter_mut().map(|frame| &mut **frame);
             let data = data.filter(|frame| match bypass.classify(frame) {
-                Class::Data => true,
+                Class::Data if open => true,
+                Class::Data => {
+                    closed += 1;
+                    false
+                }
                 Class::Eapol => {
                     eapol += 1;
                     false
@@ -60,6 +65,7 @@ impl Port {
                 }
             }
             counters.eapol_from_uplink += eapol;
+            counters.port_closed += closed;
         })
     }
 
@@ -85,7 +91,7 @@ impl Port {
     /// Reads up to a batch of frames, each to [`HEADROOM`] of its buffer, and returns how many are
     /// the SecY's. What bypasses it is in the ring already.
     fn read_tap(&mut self, lengths: &mut [usize; BATCH]) -> Result<usize, PortError> {
-        let can_send = self.can_send();
+        let (can_send, open) = (self.can_send(), self.command.open);
         let Self { tap: Some(tap), uplink, from_tap, counters, bypass, captures, .. } = self else {
             return Ok(0);
         };
@@ -121,6 +127,7 @@ impl Port {
                         bypass.count_from_tap(entry);
                     }
                 }
+                (Class::Data, Some(_)) if !open => counters.port_closed += 1,
                 (Class::Data, Some(_)) => {
                     lengths[read] = len;
                     read += 1;

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use macsec::{
     An, COUNTERS, Confidentiality, ConfidentialityOffset, CounterScope, Counters, Sci,
-    ValidateFrames,
 };
 
 use super::{
@@ -55,7 +54,7 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
     let mut status = PortStatus {
         name: config.name.clone(),
         controlled_port_enabled: port.as_ref().is_some_and(|port| port.is_enabled()),
-        secured: port.as_ref().is_some_and(|port| port.is_enabled() && protects(port)),
+        secured: port.as_ref().is_some_and(|port| port.is_enabled() && port.protects()),
         problems: problems.clone(),
         key_source: if config.static_keys.is_some() { "static" } else { "none" }.to_owned(),
         uplink: UplinkStatus {
@@ -87,11 +86,6 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
         status.bypass = port.bypassed().iter().map(bypass_status).collect();
     }
     status
-}
-
-fn protects(port: &Port) -> bool {
-    let controls = port.secy().config();
-    controls.protect_frames && controls.validate_frames == ValidateFrames::Strict
 }
 
 fn secy_status(secy: &PortSecY, config: &PortConfig, age: Duration) -> SecyStatus {
@@ -192,6 +186,7 @@ pub(crate) fn local(port: &mut Port) -> BTreeMap<String, u64> {
         ("uplink-opened", own.uplink_opened),
         ("eapol-from-tap", own.eapol_from_tap),
         ("eapol-from-uplink", own.eapol_from_uplink),
+        ("port-closed", own.port_closed),
         ("no-transmit-sa", secy.local.out_no_transmit_sa),
         ("pn-exhausted", secy.local.out_pn_exhausted),
         ("pn-withheld", secy.local.out_pn_withheld),
