@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use ::mka::{Cak, Ckn, ETHERTYPE_EAPOL, KeyLength, NEAREST_NON_TPMR_BRIDGE, SetOrder, Suites};
-use macsec::MacAddress;
+use ::mka::{
+    Cak, Ckn, ETHERTYPE_EAPOL, Framing, KayConfig, KeyLength, NEAREST_NON_TPMR_BRIDGE,
+    ParticipantConfig, SetOrder, Suites, logon::LogonPolicy, order::Controls,
+};
+use macsec::{MacAddress, Sci};
 
 use super::{
-    KeyCheck, Source,
+    KeyCheck, MAX_PEERS, PortConfig, Source,
     key_text::{ANY_LENGTH, CAK},
     reader::{Found, Report, Spot, Table, value_or},
     registry::Registry,
@@ -43,6 +46,42 @@ pub struct MkaConfig {
     pub icv_indicator: bool,
     /// The order of the parameter sets. Default [`SetOrder::Ascending`].
     pub set_order: SetOrder,
+}
+
+impl PortConfig {
+    /// What the KaY of the port is told, if it has one. `sci` is that of the port, `source` the address
+    /// that its MKPDUs come from: the uplink's.
+    #[must_use]
+    pub fn kay_config(&self, sci: Sci, source: MacAddress) -> Option<KayConfig> {
+        let mka = self.mka.as_ref()?;
+        let mut participant = ParticipantConfig::new(sci);
+        participant.framing = Framing::new(source);
+        participant.framing.destination = mka.destination;
+        participant.framing.ethertype = mka.ethertype;
+        participant.framing.order = mka.set_order;
+        participant.framing.icv_indicator = mka.icv_indicator;
+        participant.priority = mka.priority;
+        participant.version = mka.version;
+        participant.suites = mka.suites;
+        participant.confidentiality = self.confidentiality;
+        participant.plain_text_allowed = mka.policy == Policy::ShouldSecure;
+        participant.hello_time = mka.hello_time;
+        participant.rekey_interval = mka.rekey_interval;
+        participant.rekey_on_member_loss = mka.rekey_on_peer_loss;
+        participant.max_peers = MAX_PEERS;
+        let mut config = KayConfig::new(participant);
+        config.policy = match mka.policy {
+            Policy::MustSecure => LogonPolicy::MUST_SECURE,
+            Policy::ShouldSecure => LogonPolicy::SHOULD_SECURE,
+        };
+        config.port.secured = Controls {
+            protect_frames: self.controls.protect_frames,
+            validate_frames: self.controls.validate_frames,
+            replay_protect: self.controls.replay_protect,
+            replay_window: self.controls.replay_window,
+        };
+        Some(config)
+    }
 }
 
 impl MkaConfig {
