@@ -77,4 +77,5 @@ pub mod poll;
 pub mod sysctl;
 pub mod tap;
 
+mod bpf;
 mod sys;

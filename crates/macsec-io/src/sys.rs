@@ -69,7 +69,7 @@ pub(crate) fn get_option<T: Plain + Default>(
     Ok(value)
 }
 
-/// PACKET_STATISTICS of a TPACKET_V2 ring: (packets, drops) since the last call.
+/// PACKET_STATISTICS of a TPACKET_V2 ring, or of a socket without a ring, since the last call.
 pub(crate) fn packet_statistics_v2(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats> {
     let mut value = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
     fill_option(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut value)?;
@@ -115,25 +115,38 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, index: u32, protocol: u16) -> 
     Ok(())
 }
 
-/// Lets a packet socket receive only frames whose EtherType (as the kernel sees it, behind an outer
-/// VLAN tag that it has taken out) is `ether_type`.
-pub(crate) fn filter_ether_type(socket: BorrowedFd<'_>, ether_type: u16) -> io::Result<()> {
-    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let protocol = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL) as u32;
-    let mut program = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, protocol),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, ether_type.into()),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
-    ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+/// Attaches a classic BPF program, whose answer is how many octets of a frame the socket receives.
+pub(crate) fn attach_filter(
+    socket: BorrowedFd<'_>,
+    program: &[libc::sock_filter],
+) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
     let filter: *const libc::sock_fprog = &raw const filter;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
     // SAFETY: `filter` is a whole sock_fprog whose program is alive and of the length it says; the
-    // kernel copies (and checks) it.
+    // kernel copies (and checks) it, and writes nothing.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, filter.cast(), len) })?;
     Ok(())
+}
+
+/// Takes the next frame of a packet socket without waiting. Returns how long it is, which may be more
+/// than `buffer` has room for.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    let (out, len) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: the kernel writes at most `len` octets to `out`, which are ours to be written to.
+    let received = unsafe { libc::recv(socket.as_raw_fd(), out.cast(), len, flags) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends a frame by way of a packet socket that is bound to an interface, without waiting.
+pub(crate) fn send(socket: BorrowedFd<'_>, frame: &[u8]) -> io::Result<()> {
+    let (octets, len) = (frame.as_ptr(), frame.len());
+    // SAFETY: the kernel reads `len` octets from `octets`.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), octets.cast(), len, libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Tells the kernel to send what stands in a TX ring, without waiting. Returns octets accepted.

@@ -22,6 +22,7 @@ use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcMessage, TcOpti
 
 use super::socket::Dumped;
 use super::{Netlink, NetlinkError};
+use crate::bpf;
 
 const CLSACT: &str = "clsact";
 /// Parent of a clsact (and ingress) qdisc, and its handle.
@@ -91,26 +92,14 @@ impl Side {
 
     /// The instructions, in the octets of `struct sock_filter`.
     fn program(self, mark: u32) -> Vec<u8> {
-        let step = |code: u32, jt: u8, jf: u8, k: u32| {
-            let mut octets = [0; 8];
-            octets[..2].copy_from_slice(&(code as u16).to_ne_bytes());
-            octets[2..4].copy_from_slice(&[jt, jf]);
-            octets[4..].copy_from_slice(&k.to_ne_bytes());
-            octets
-        };
-        let verdict = |verdict| step(libc::BPF_RET | libc::BPF_K, 0, 0, verdict);
         match self {
-            Self::Ingress => verdict(TC_ACT_SHOT).to_vec(),
-            Self::Egress => {
-                let mark_of_frame = (libc::SKF_AD_OFF + libc::SKF_AD_MARK).cast_unsigned();
-                [
-                    step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, mark_of_frame),
-                    step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, mark),
-                    verdict(TC_ACT_UNSPEC),
-                    verdict(TC_ACT_SHOT),
-                ]
-                .concat()
-            }
+            Self::Ingress => bpf::octets(&[bpf::answer(TC_ACT_SHOT)]),
+            Self::Egress => bpf::octets(&[
+                bpf::load(libc::SKF_AD_MARK),
+                bpf::jump_if_equal(mark, 0, 1),
+                bpf::answer(TC_ACT_UNSPEC),
+                bpf::answer(TC_ACT_SHOT),
+            ]),
         }
     }
 

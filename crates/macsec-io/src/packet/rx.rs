@@ -10,7 +10,7 @@ use super::frame::RESERVE;
 use super::rx_blocks::BlockRing;
 use super::rx_slots::SlotRing;
 use super::socket::{PacketError, PacketSocket, failed};
-use crate::sys;
+use crate::{bpf, sys};
 
 /// The largest number of frames handed over at once by [`PacketRxRing::receive_batch`].
 pub const BATCH: usize = 64;
@@ -143,11 +143,8 @@ impl PacketRxRing {
         };
         socket.set(libc::PACKET_VERSION, version as i32, "PACKET_VERSION")?;
         socket.set(libc::PACKET_RESERVE, RESERVE as i32, "PACKET_RESERVE")?;
-        match socket.set(libc::PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING") {
-            // Before 4.20: they come, and are dropped by their packet type.
-            Err(PacketError::Io(_, error)) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {}
-            other => other?,
-        }
+        // Before 4.20 they come all the same, and are dropped by their packet type.
+        socket.ignore_outgoing()?;
         let ring = match config.mode {
             RxMode::Slots { frames } => {
                 Ring::Slots(SlotRing::new(&socket, frames, config.max_frame)?)
@@ -171,8 +168,12 @@ impl PacketRxRing {
         // A filter, not a socket bound to the type: for those the kernel throws an outer VLAN tag
         // away without telling, and a tagged frame would pass for an untagged one.
         if let Some(ether_type) = config.ether_type {
-            sys::filter_ether_type(socket.as_fd(), ether_type)
-                .map_err(failed("SO_ATTACH_FILTER"))?;
+            socket.filter(&[
+                bpf::load(libc::SKF_AD_PROTOCOL),
+                bpf::jump_if_equal(ether_type.into(), 0, 1),
+                bpf::answer(u32::MAX),
+                bpf::answer(0),
+            ])?;
         }
         // Last: before it is bound the socket receives nothing, so no frame of another interface.
         socket.bind(libc::ETH_P_ALL as u16)?;

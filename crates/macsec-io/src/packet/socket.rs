@@ -1,4 +1,4 @@
-//! What both directions have in common: an AF_PACKET socket with a ring, tied to one interface.
+//! What all of them have in common: an AF_PACKET socket, tied to one interface.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::MAX_FRAME;
 use super::mmap::{Layout, Region};
+use crate::bpf::Instruction;
 use crate::interface::{self, InterfaceError};
 use crate::sys;
 
-/// Why a packet ring cannot be had, or has failed.
+/// Why a ring or another packet socket cannot be had, or has failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PacketError {
@@ -19,9 +20,9 @@ pub enum PacketError {
     PermissionDenied,
     /// A value of the configuration is out of bounds.
     InvalidConfig(&'static str),
-    /// The interface is down. The rings go on when it is up again.
+    /// The interface is down. They go on when it is up again.
     InterfaceDown,
-    /// The interface has been removed. The ring is of no more use.
+    /// The interface has been removed. They are of no more use.
     InterfaceGone,
     /// Another failure, of the step named. `ENOMEM` when a ring is set up: make it smaller.
     Io(&'static str, io::Error),
@@ -34,10 +35,10 @@ impl fmt::Display for PacketError {
             Self::PermissionDenied => {
                 write!(f, "no permission for a packet socket: CAP_NET_RAW is needed")
             }
-            Self::InvalidConfig(what) => write!(f, "packet ring configuration: {what}"),
-            Self::InterfaceDown => write!(f, "the interface of the packet ring is down"),
-            Self::InterfaceGone => write!(f, "the interface of the packet ring has been removed"),
-            Self::Io(what, error) => write!(f, "packet ring: {what}: {error}"),
+            Self::InvalidConfig(what) => write!(f, "packet socket configuration: {what}"),
+            Self::InterfaceDown => write!(f, "the interface of the packet socket is down"),
+            Self::InterfaceGone => write!(f, "the interface of the packet socket has been removed"),
+            Self::Io(what, error) => write!(f, "packet socket: {what}: {error}"),
         }
     }
 }
@@ -96,6 +97,40 @@ impl PacketSocket {
         };
         sys::set_option(self.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
             .map_err(failed("PACKET_ADD_MEMBERSHIP"))
+    }
+
+    /// Asks for none of the frames that this host sends. Before Linux 4.20 they come all the same.
+    pub(super) fn ignore_outgoing(&self) -> Result<(), PacketError> {
+        match self.set(libc::PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING") {
+            Err(PacketError::Io(_, error)) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Receives only what `program` says.
+    pub(super) fn filter(&self, program: &[Instruction]) -> Result<(), PacketError> {
+        sys::attach_filter(self.as_fd(), program).map_err(failed("SO_ATTACH_FILTER"))
+    }
+
+    /// Puts a mark on every frame sent; 0 for none.
+    pub(super) fn mark(&self, mark: u32) -> Result<(), PacketError> {
+        if mark == 0 {
+            return Ok(());
+        }
+        sys::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.cast_signed())
+            .map_err(failed("SO_MARK"))
+    }
+
+    /// Octets of the buffer for received frames.
+    pub(super) fn set_receive_buffer(&self, octets: usize) -> Result<(), PacketError> {
+        let octets = octets.min(1 << 30) as i32;
+        let level = libc::SOL_SOCKET;
+        // In a user namespace the force is missing; the sysctl rmem_max then limits it.
+        sys::set_option(self.as_fd(), level, libc::SO_RCVBUFFORCE, &octets)
+            .or_else(|_| sys::set_option(self.as_fd(), level, libc::SO_RCVBUF, &octets))
+            .map_err(failed("SO_RCVBUF"))
     }
 
     /// `protocol`: an EtherType, `ETH_P_ALL`, or 0 for a socket that only sends.

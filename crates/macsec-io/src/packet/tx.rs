@@ -153,11 +153,7 @@ impl PacketTxRing {
         if config.bypass_qdisc {
             socket.set(libc::PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS")?;
         }
-        if config.mark != 0 {
-            let mark = config.mark.cast_signed();
-            sys::set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark)
-                .map_err(failed("SO_MARK"))?;
-        }
+        socket.mark(config.mark)?;
         let layout = slot_layout(config.max_frame, config.frames)?;
         let request = slot_request(&layout)?;
         sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_TX_RING, &request)
