@@ -4,7 +4,10 @@ use macsec::{
     An, Config, InstallError, KeyError, Ki, LifeCycleError, ReceiveSa, Sci, TransmitSa,
     ValidateFrames,
 };
-use mka::order::{Action, Controls, OrderFailure};
+use mka::{
+    KeyPns,
+    order::{Action, Controls, OrderFailure},
+};
 
 use super::{Port, PortSecY};
 
@@ -100,6 +103,11 @@ impl Port {
         self.set_controls(self.command.configured)
     }
 
+    /// Where the packet numbers of each key are, for a KaY that is to replace it in time.
+    pub fn key_pns(&self) -> Vec<KeyPns> {
+        self.secy.keys().map(|ki| key_pns(&self.secy, ki)).collect()
+    }
+
     fn order_controls(&mut self, controls: Controls) -> Result<(), OrderFailure> {
         let former = self.command.ordered.replace(controls);
         let mut controls = self.command.controls();
@@ -115,6 +123,19 @@ impl Port {
     pub fn protects(&self) -> bool {
         let controls = self.secy.config();
         controls.protect_frames && controls.validate_frames == ValidateFrames::Strict
+    }
+}
+
+fn key_pns(secy: &PortSecY, ki: Ki) -> KeyPns {
+    let transmit = An::ALL.into_iter().filter_map(|an| secy.transmit_sa(an));
+    // A key has one transmit SA at the most.
+    let transmit = transmit.filter(|sa| sa.ki == ki).map(|sa| sa.next_pn.unwrap_or(u64::MAX));
+    let of_peer = |sci| An::ALL.into_iter().filter_map(move |an| secy.receive_sa(sci, an));
+    let receive = secy.receive_scs().flat_map(of_peer).filter(|sa| sa.ki == ki);
+    KeyPns {
+        ki,
+        transmit_next_pn: transmit.max().unwrap_or(1),
+        receive_next_pn: receive.map(|sa| sa.next_pn).max().unwrap_or(1),
     }
 }
 
