@@ -449,9 +449,11 @@ impl Port {
         Ok([uplink, tap, marks, woken])
     }
 
-    /// What the uplink's MTU means for the SecY.
+    /// What the uplink's MTU means for the SecY, once there is an uplink.
     fn limit_frames(&self, controls: &mut Config) {
-        controls.max_frame_octets = ETHERNET_HEADER + self.uplink_mtu as usize;
+        if self.uplink_mtu > 0 {
+            controls.max_frame_octets = ETHERNET_HEADER + self.uplink_mtu as usize;
+        }
     }
 
     fn can_send(&self) -> bool {
