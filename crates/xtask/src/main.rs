@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod interop;
+mod wpa;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
@@ -19,6 +20,10 @@ enum Task {
     ///
     /// Needs root, and what `.ci/interop-kernel --prepare` installs and fetches.
     Interop(interop::Options),
+    /// MKA between our gateway and Debian's wpa_supplicant
+    ///
+    /// Needs root, and what `.ci/interop-wpa --prepare` installs.
+    Wpa(wpa::Options),
     /// What runs in the guest
     #[command(hide = true)]
     GuestAgent {
@@ -30,6 +35,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Interop(options) => interop::run(&options),
+        Task::Wpa(options) => wpa::run(&options),
         Task::GuestAgent { port } => interop::guest_agent(&port).map(|()| true),
     };
     match result {

@@ -56,25 +56,14 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Builds the daemon, as this program was built: with or without optimisation. Its log goes to
-    /// the directory `logs`.
+    /// Builds the daemon. Its log goes to the directory `logs`.
     pub(super) fn new(logs: &Path) -> Result<Self> {
-        let own = std::env::current_exe()?;
-        let products = own.parent().ok_or("this program is in no directory of Cargo's")?;
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "macsec-gateway", "--bin", "macsec"]);
-        if products.ends_with("release") {
-            build.arg("--release");
-        }
-        if !build.status()?.success() {
-            return Err("the gateway cannot be built".into());
-        }
+        let program = build()?;
         let log = logs.join("gateway.log");
         fs::create_dir_all(logs)?;
         File::create(&log)?;
         Ok(Self {
-            program: products.join("macsec"),
+            program,
             directory: tempfile::Builder::new().prefix("macsec-interop-").tempdir()?,
             namespace: format!("macsec-interop-{}", std::process::id()),
             log,
@@ -201,6 +190,22 @@ impl Drop for Site {
     fn drop(&mut self) {
         let _ = Namespace::unpin(&self.namespace);
     }
+}
+
+/// Builds the daemon, as this program was built: with or without optimisation.
+pub(crate) fn build() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let products = own.parent().ok_or("this program is in no directory of Cargo's")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "macsec-gateway", "--bin", "macsec"]);
+    if products.ends_with("release") {
+        build.arg("--release");
+    }
+    if !build.status()?.success() {
+        return Err("the gateway cannot be built".into());
+    }
+    Ok(products.join("macsec"))
 }
 
 /// A daemon that runs. Dropping it ends it; so does the end of this process.

@@ -45,6 +45,7 @@ use macsec_io::{netlink::Netlink, netns::Namespace, sysctl, tap::Tap};
 
 pub(crate) use agent::run as guest_agent;
 use case::Case;
+pub(crate) use gateway::build as build_gateway;
 use gateway::Site;
 use guest::Guest;
 use image::Image;
@@ -77,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         cases.iter().for_each(|case| println!("{}", case.name));
         return Ok(true);
     }
-    let directory = output_directory()?;
+    let directory = target_directory()?.join("interop");
     let image = Image::build(&directory, &source)?;
     let site = Site::new(&directory.join("run"))?;
     let edge = Namespace::new()?;
@@ -91,10 +92,10 @@ fn source_directory() -> PathBuf {
 }
 
 /// Where Cargo builds, of which this program is a product.
-fn output_directory() -> Result<PathBuf> {
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.ancestors().nth(2).ok_or("this program is in no directory of Cargo's")?;
-    Ok(target.join("interop"))
+    Ok(target.to_owned())
 }
 
 fn run_in_edge(cases: &[Case], site: Site, image: &Image, directory: &Path) -> Result<bool> {

@@ -1,0 +1,214 @@
+//! The wire between both ends: two veth pairs, and a thread that passes frames from one to the other. It
+//! keeps what it sees, and loses frames when told to.
+
+use std::{
+    fs::File,
+    os::fd::AsFd,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use macsec_io::{
+    netlink::{Netlink, VethEnd},
+    netns::{Namespace, Resident},
+    offload,
+    packet::{PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig},
+    poll, sysctl,
+};
+use pcap_file::pcap::{PcapPacket, PcapWriter};
+
+use super::Result;
+
+/// The interface of either end.
+pub(super) const INTERFACE: &str = "wire";
+/// Octets of the longest frame.
+const LONGEST: usize = 2048;
+/// Frames that a ring holds. There are few.
+const SLOTS: usize = 64;
+/// How soon the thread looks at what it is told.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// One of the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Ours,
+    Theirs,
+}
+
+impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::Ours, Self::Theirs];
+
+    /// The MAC address of its interface.
+    pub(super) fn mac(self) -> [u8; 6] {
+        [0x02, 0x4d, 0x53, 0, 0, self as u8 + 1]
+    }
+
+    /// The interface in the middle that its own is connected to.
+    fn middle(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        }
+    }
+}
+
+/// A frame that was on the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) from: Side,
+    pub(super) octets: Vec<u8>,
+    at: SystemTime,
+}
+
+/// What the thread shares with the test.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Whether frames are lost, by who sends them.
+    lossy: [AtomicBool; 2],
+    seen: Mutex<Vec<Seen>>,
+    /// What the test sends in the name of an end.
+    to_send: Mutex<Vec<(Side, Vec<u8>)>>,
+}
+
+/// A wire with a network namespace at either end. All of it goes when this goes.
+pub(super) struct Wire {
+    ends: [Arc<Resident>; 2],
+    middle: Namespace,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Wire {
+    pub(super) fn new() -> Result<Self> {
+        let ends = [Namespace::new()?, Namespace::new()?];
+        let middle = Namespace::new()?;
+        middle.run(sysctl::disable_ipv6_everywhere)??;
+        for (end, side) in ends.iter().zip(Side::BOTH) {
+            end.run(|| -> Result<()> {
+                // The hosts must have nothing to say.
+                sysctl::disable_ipv6_everywhere()?;
+                let near = VethEnd::new(INTERFACE).mac(side.mac());
+                let far = VethEnd::new(side.middle()).namespace(middle.as_fd());
+                let mut netlink = Netlink::open()?;
+                netlink.create_veth(&near, &far)?;
+                offload::disable_all(INTERFACE)?;
+                Ok(netlink.set_up(INTERFACE)?)
+            })??;
+        }
+        let rings = middle.run(|| -> Result<_> {
+            Netlink::open()?.set_up(Side::Ours.middle())?;
+            Netlink::open()?.set_up(Side::Theirs.middle())?;
+            Ok([rings(Side::Ours)?, rings(Side::Theirs)?])
+        })??;
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let thread = Some(thread::spawn(move || pass(&of_thread, rings)));
+        let [ours, theirs] = ends;
+        let ends = [Arc::new(Resident::start(ours)?), Arc::new(Resident::start(theirs)?)];
+        Ok(Self { ends, middle, shared, thread })
+    }
+
+    /// The namespace of an end: a thread in it, whose children die with it.
+    pub(super) fn end(&self, side: Side) -> Arc<Resident> {
+        Arc::clone(&self.ends[side as usize])
+    }
+
+    /// From now on frames of `side` get lost, or do so no more.
+    pub(super) fn lose(&self, side: Side, lost: bool) {
+        self.shared.lossy[side as usize].store(lost, Ordering::Release);
+    }
+
+    /// Takes the signal from both ends, or gives it back.
+    pub(super) fn cut(&self, cut: bool) -> Result<()> {
+        self.middle.run(|| -> Result<()> {
+            let mut netlink = Netlink::open()?;
+            for side in Side::BOTH {
+                match cut {
+                    true => netlink.set_down(side.middle())?,
+                    false => netlink.set_up(side.middle())?,
+                }
+            }
+            Ok(())
+        })?
+    }
+
+    /// Sends a frame as if `side` had.
+    pub(super) fn send_as(&self, side: Side, octets: Vec<u8>) {
+        lock(&self.shared.to_send).push((side, octets));
+    }
+
+    /// How many frames have been on the wire.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.shared.seen).len()
+    }
+
+    /// What has been on the wire behind the first `start` frames.
+    pub(super) fn seen(&self, start: usize) -> Vec<Seen> {
+        lock(&self.shared.seen).get(start..).unwrap_or_default().to_vec()
+    }
+
+    /// Writes what has been on the wire.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let mut writer = PcapWriter::new(File::create(path)?)?;
+        for frame in self.seen(0) {
+            let at = frame.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let len = u32::try_from(frame.octets.len())?;
+            writer.write_packet(&PcapPacket::new(at, len, &frame.octets))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // What it has to say of a panic it has said.
+            let _ = thread.join();
+        }
+    }
+}
+
+type Rings = (PacketRxRing, PacketTxRing);
+
+fn rings(side: Side) -> Result<Rings> {
+    let mode = RxMode::Slots { frames: SLOTS };
+    let rx = RxConfig { mode, max_frame: LONGEST, promiscuous: true, ..RxConfig::default() };
+    let tx = TxConfig { frames: SLOTS, max_frame: LONGEST, ..TxConfig::default() };
+    let name = side.middle();
+    Ok((PacketRxRing::open(name, &rx)?, PacketTxRing::open(name, &tx)?))
+}
+
+/// Passes frames on until told to stop. A link that is down is what some cases are about.
+fn pass(shared: &Shared, mut rings: [Rings; 2]) {
+    while !shared.stop.load(Ordering::Acquire) {
+        let sources = [rings[0].0.as_fd(), rings[1].0.as_fd()];
+        let _ = poll::wait_readable(sources, Some(PERIOD));
+        let mut frames = std::mem::take(&mut *lock(&shared.to_send));
+        for side in Side::BOTH {
+            let rx = &mut rings[side as usize].0;
+            let _ = rx.take_error();
+            rx.receive(SLOTS, |octets| frames.push((side, octets.to_vec())));
+        }
+        for (from, octets) in frames {
+            if !shared.lossy[from as usize].load(Ordering::Acquire) {
+                // Of two ends, the other one.
+                let tx = &mut rings[1 - from as usize].1;
+                let _ = tx.push(&octets);
+                let _ = tx.flush();
+            }
+            lock(&shared.seen).push(Seen { from, octets, at: SystemTime::now() });
+        }
+    }
+}
+
+/// Nothing here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
