@@ -7,11 +7,14 @@ use std::{
 };
 
 use clap::Args;
-use macsec::{ClearVlanTags, Confidentiality, Sci, Ssci, ValidateFrames};
+use macsec::{CipherSuite, ClearVlanTags, Confidentiality, Sci, Ssci, ValidateFrames};
+use mka::{ETHERTYPE_EAPOL, KeyLength, NEAREST_NON_TPMR_BRIDGE, SetOrder};
 use serde::Serialize;
 
 use crate::{
-    config::{Config, Fault, Isolation, Key, Loaded, PortConfig, StaticKeys, Warning},
+    config::{
+        Config, Fault, Isolation, Key, Loaded, MkaConfig, Policy, PortConfig, StaticKeys, Warning,
+    },
     exit,
 };
 
@@ -95,9 +98,10 @@ fn write_port(f: &mut fmt::Formatter<'_>, port: &PortConfig, namespace: &str) ->
         let few: Vec<_> = few.iter().map(|ethertype| format!("0x{ethertype:04x}")).collect();
         line(f, "bypass", &few.join(", "))?;
     }
-    match &port.static_keys {
-        Some(keys) => write_keys(f, keys),
-        None => line(f, "keys", "none: the port stays closed"),
+    match (&port.mka, &port.static_keys) {
+        (Some(mka), _) => write_mka(f, mka),
+        (None, Some(keys)) => write_keys(f, keys),
+        (None, None) => line(f, "keys", "none: the port stays closed"),
     }
 }
 
@@ -166,6 +170,54 @@ fn receive(controls: &macsec::Config) -> String {
         (true, true) => format!("replay window {}, no duplicates", controls.replay_window),
     };
     format!("{mode}, {replay}")
+}
+
+fn write_mka(f: &mut fmt::Formatter<'_>, mka: &MkaConfig) -> fmt::Result {
+    let policy = match mka.policy {
+        Policy::MustSecure => "closed without it (must-secure)",
+        Policy::ShouldSecure => "IN CLEAR WITHOUT IT (should-secure)",
+    };
+    line(f, "keys", &format!("MKA, {policy}"))?;
+    line(f, "CKN", &mka.ckn.to_string())?;
+    let bits = match mka.cak.length() {
+        KeyLength::Bits128 => 128,
+        KeyLength::Bits256 => 256,
+    };
+    line(f, "  key check", &format!("{}, {bits} bits", mka.cak.check))?;
+    let others = mka.suites.as_slice().iter().skip(1).copied().map(CipherSuite::name);
+    line(f, "also taken", &others.collect::<Vec<_>>().join(", "))?;
+    let key_server = match mka.priority {
+        u8::MAX => "never".to_owned(),
+        priority => format!("priority {priority}"),
+    };
+    line(f, "key server", &key_server)?;
+    let by_age = mka.rekey_interval.map(|age| format!("every {} s", age.as_secs()));
+    let by_loss = if mka.rekey_on_peer_loss { ", when a peer has gone" } else { "" };
+    let by_age = by_age.unwrap_or_else(|| "when packet numbers run out".to_owned());
+    line(f, "new SAK", &format!("{by_age}{by_loss}"))?;
+    line(f, "hello", &format!("every {} ms", mka.hello_time.as_millis()))?;
+    unusual(mka).chunks(3).try_for_each(|few| line(f, "EAPOL", &few.join(", ")))
+}
+
+/// What peers must be able to take, or set up too.
+fn unusual(mka: &MkaConfig) -> Vec<String> {
+    let mut unusual = Vec::new();
+    if mka.destination != NEAREST_NON_TPMR_BRIDGE {
+        unusual.push(format!("to {}", mka.destination));
+    }
+    if mka.ethertype != ETHERTYPE_EAPOL {
+        unusual.push(format!("EtherType {:#06x}", mka.ethertype));
+    }
+    if mka.version != 3 {
+        unusual.push(format!("MKA version {}", mka.version));
+    }
+    if mka.set_order == SetOrder::Standard {
+        unusual.push("standard order".to_owned());
+    }
+    if mka.icv_indicator {
+        unusual.push("ICV Indicator".to_owned());
+    }
+    unusual
 }
 
 fn write_keys(f: &mut fmt::Formatter<'_>, keys: &StaticKeys) -> fmt::Result {

@@ -136,6 +136,114 @@ port wan0: uplink eth1, TAP wan0
     assert_eq!(output.status.code(), Some(0));
 }
 
+const AGREED: &str = "
+[[port]]
+name = \"wan0\"
+uplink = \"eth1\"
+[port.mka]
+ckn = \"6D6B61\"
+cak = \"00112233445566778899aabbccddee01\"
+[[port]]
+name = \"wan1\"
+uplink = \"eth2\"
+validate_frames = \"check\"
+[port.mka]
+ckn = \"00000000000000000000000000000000000000000000000000000000000000ff\"
+cak = \"00112233445566778899aabbccddee0100112233445566778899aabbccddee01\"
+key_server_priority = 255
+cipher_suites = [\"gcm-aes-128\", \"gcm-aes-256\", \"gcm-aes-xpn-128\", \"gcm-aes-xpn-256\"]
+policy = \"should-secure\"
+rekey_interval = 3600
+rekey_on_peer_loss = true
+destination = \"01-80-c2-00-00-00\"
+ethertype = 0x876f
+hello_time = 500
+mka_version = 1
+icv_indicator = true
+set_order = \"standard\"
+";
+
+#[test]
+fn says_how_keys_will_be_agreed_upon() {
+    let (output, file) = check(AGREED, &[]);
+    assert_eq!(
+        stdout(&output),
+        "\
+port wan0: uplink eth1, TAP wan0
+  uplink        MTU as it is, in the namespace macsec
+  TAP           MTU the uplink's less 32, MAC address the uplink's
+  SCI           the uplink's MAC address, port 0001; in every frame
+  cipher suite  gcm-aes-xpn-256, encrypted
+  transmit      protected
+  receive       valid frames only (strict), replay window 0
+  keys          MKA, closed without it (must-secure)
+  CKN           6d6b61
+    key check   0e01b164c708aa176a9fd5906cb4e021, 128 bits
+  key server    priority 16
+  new SAK       when packet numbers run out
+  hello         every 2000 ms
+
+port wan1: uplink eth2, TAP wan1
+  uplink        MTU as it is, in the namespace macsec
+  TAP           MTU the uplink's less 32, MAC address the uplink's
+  SCI           the uplink's MAC address, port 0001; in every frame
+  cipher suite  gcm-aes-128, encrypted
+  transmit      protected
+  receive       INVALID FRAMES TOO (check), replay window 0
+  keys          MKA, IN CLEAR WITHOUT IT (should-secure)
+  CKN           00000000000000000000000000000000000000000000000000000000000000ff
+    key check   7b8d717eccefaef526c21a04822d845c, 256 bits
+  also taken    gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
+  key server    never
+  new SAK       every 3600 s, when a peer has gone
+  hello         every 500 ms
+  EAPOL         to 01:80:c2:00:00:00, EtherType 0x876f, MKA version 1
+  EAPOL         standard order, ICV Indicator
+"
+    );
+    assert!(stdout(&output).lines().all(|line| line.len() <= 80));
+    let better = "a key is better off in a file of its own: cak_file";
+    assert_eq!(
+        stderr(&output),
+        format!(
+            "\
+{file}:7: port.wan0.mka.cak: {better}
+{file}:7: port.wan0.mka.cak: 64 hexadecimal digits for gcm-aes-xpn-256: no SAK is safer than the CAK that it travels under
+{file}:14: port.wan1.mka.cak: {better}
+{file}:15: port.wan1.mka.key_server_priority: 255 is never: without an end that is less, there is no key
+{file}:17: port.wan1.mka.policy: must-secure, after the roll-out: whoever drops MKPDUs opens this port
+"
+        )
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_examples_are_right() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for kind in ["sak", "cak"] {
+        let path = directory.path().join(format!("lab.{kind}"));
+        let made = macsec(&["keygen", kind, "--out", path.to_str().expect("UTF-8")]);
+        assert!(made.status.success(), "{}", stderr(&made));
+    }
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/gateway");
+    let mut checked = 0;
+    for example in fs::read_dir(examples).expect("there").map(|entry| entry.expect("a file")) {
+        if example.path().extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let copy = directory.path().join(example.file_name());
+        fs::copy(example.path(), &copy).expect("copied");
+        let output = macsec(&["check", copy.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(0), "{copy:?}: {}", stderr(&output));
+        if stdout(&output).contains("MKA") {
+            assert_eq!(stderr(&output), "", "{copy:?}");
+        }
+        checked += 1;
+    }
+    assert!(checked >= 2, "{checked}");
+}
+
 #[test]
 fn prints_every_fault_in_a_line_of_its_own() {
     let (output, file) =
@@ -230,6 +338,20 @@ fn a_key_may_come_from_the_environment() {
 }
 
 #[test]
+fn a_cak_may_come_from_the_environment() {
+    let mka = "[port.mka]\nckn = \"01\"\ncak_env = \"MACSEC_TEST_CAK\"\n";
+    let (_directory, file) = place(&format!("{CLOSED}{mka}"));
+    let output = Command::new(env!("CARGO_BIN_EXE_macsec"))
+        .arg("check")
+        .arg(&file)
+        .env("MACSEC_TEST_CAK", format!(" {SAK}{SAK}\n"))
+        .output()
+        .expect("the binary has been built");
+    assert!(stdout(&output).contains("256 bits"), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
 fn shows_no_key_whatever_is_wrong() {
     for text in [
         FULL.to_owned(),
@@ -237,6 +359,10 @@ fn shows_no_key_whatever_is_wrong() {
         FULL.replace("gcm-aes-xpn-128", "gcm-aes-256"),
         FULL.replace("sak =", "key ="),
         FULL.replace("ssci = 3", "ssci = \"x"),
+        AGREED.to_owned(),
+        AGREED.replace("hello_time = 500", "hello_time = 0"),
+        AGREED.replace("cak = \"", "cak = \"x"),
+        AGREED.replace("cak =", "cack ="),
     ] {
         for more in [&[][..], &["--json"]] {
             let (output, _) = check(&text, more);

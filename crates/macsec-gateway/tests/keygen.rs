@@ -7,6 +7,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use common::{CANNOT_RUN, macsec, stderr, stdout};
 use macsec::{CipherSuite, Ssci};
 use macsec_gateway::config::{Config, PortConfig};
+use mka::{Cak, KeyLength};
 use serde_json::Value;
 
 fn keys(arguments: &[&str]) -> Value {
@@ -163,6 +164,94 @@ fn fragments_need_two_scis_and_a_directory_that_is_there() {
     ];
     for (arguments, reason) in refusals {
         let output = macsec(&[&["keygen", "static"], arguments].concat());
+        assert_eq!(output.status.code(), Some(CANNOT_RUN));
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+}
+
+/// The fragments for both ends, from `keygen mka`.
+fn mka_fragments(arguments: &[&str]) -> [String; 2] {
+    let output = macsec(&[&["keygen", "mka"], arguments].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    let (a, b) = text.split_once("\n# end B").expect("two ends");
+    assert!(a.starts_with("# end A"), "{a}");
+    [a.to_owned(), format!("# end B{b}")]
+}
+
+#[test]
+fn fragments_for_mka_pass_the_check_and_fit_each_other() {
+    let fragments = mka_fragments(&[]);
+    let [a, b] = fragments.each_ref().map(|fragment| port(fragment).mka.expect("there"));
+    assert!(a.ckn == b.ckn && a.cak == b.cak && a.suites == b.suites);
+    assert_eq!(a.ckn.octets().len(), 16);
+    assert_eq!(a.cak.length(), KeyLength::Bits256);
+    assert_eq!(a.suites.as_slice(), [CipherSuite::GcmAesXpn256]);
+    // One of them makes the SAKs, whatever their addresses.
+    assert_eq!((a.priority, b.priority), (16, 32));
+    for fragment in &fragments {
+        let [cak] = &fragment.lines().filter(|l| l.starts_with("cak")).collect::<Vec<_>>()[..]
+        else {
+            panic!("one CAK: {fragment}")
+        };
+        assert_eq!(cak.len(), "cak = \"\"".len() + 64);
+    }
+    let other = port(&mka_fragments(&[])[0]).mka.expect("there");
+    assert!(other.ckn != a.ckn && other.cak != a.cak, "never the same twice");
+}
+
+#[test]
+fn fragments_for_mka_are_as_asked_for() {
+    let of = |arguments: &[&str]| port(&mka_fragments(arguments)[0]).mka.expect("there");
+    let short = of(&["--bits", "128"]);
+    assert_eq!(short.cak.length(), KeyLength::Bits128);
+    // No more bits than the CAK has.
+    assert_eq!(short.suites.as_slice(), [CipherSuite::GcmAesXpn128]);
+    for suite in CipherSuite::ALL {
+        assert_eq!(of(&["--suite", suite.name()]).suites.as_slice(), [suite]);
+    }
+    for len in ["1", "5", "32"] {
+        assert_eq!(of(&["--ckn-len", len]).ckn.octets().len().to_string(), len);
+    }
+    assert_eq!(of(&["--ckn", "0aBc"]).ckn.octets(), [0x0a, 0xbc]);
+}
+
+#[test]
+fn a_cak_can_be_written_to_a_file_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("UTF-8");
+    let both = mka_fragments(&["--write-keys", path]);
+    let files: Vec<_> =
+        fs::read_dir(&directory).expect("there").map(|f| f.expect("a file")).collect();
+    let [file] = &files[..] else { panic!("one file: {files:?}") };
+    assert_eq!(file.metadata().expect("there").permissions().mode() & 0o7777, 0o600);
+    let name = file.file_name().into_string().expect("UTF-8");
+    assert!(name.starts_with("mka-") && name.ends_with(".cak"), "{name}");
+    let text = fs::read_to_string(file.path()).expect("text");
+    let cak = hex::decode(text.trim_end()).expect("hexadecimal digits");
+    for fragment in both {
+        assert!(!fragment.contains(text.trim_end()) && !fragment.contains("cak = "), "{fragment}");
+        assert!(port(&fragment).mka.expect("there").cak() == Cak::new(&cak).expect("a CAK"));
+    }
+}
+
+#[test]
+fn fragments_for_mka_are_refused_what_cannot_be() {
+    let refusals: [(&[&str], &str); 7] = [
+        (&["--bits", "192"], "must be 128 or 256"),
+        (&["--suite", "aes"], "--suite"),
+        (&["--ckn", "abc"], "--ckn"),
+        (&["--ckn-len", "0"], "must be 1 to 32"),
+        (&["--ckn-len", "33"], "must be 1 to 32"),
+        (&["--ckn", "01", "--ckn-len", "2"], "cannot be used with"),
+        (
+            &["--write-keys", "/nonexistent"],
+            "macsec keygen mka: --write-keys /nonexistent: No such file or directory (os error 2)\n",
+        ),
+    ];
+    for (arguments, reason) in refusals {
+        let output = macsec(&[&["keygen", "mka"], arguments].concat());
         assert_eq!(output.status.code(), Some(CANNOT_RUN));
         assert!(output.stdout.is_empty());
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));

@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use macsec::Confidentiality;
+use macsec::{CipherSuite, Confidentiality};
+use mka::SetOrder;
 
-use crate::config::{Config, PortConfig};
+use crate::config::{Config, MkaConfig, Policy, PortConfig};
 
 /// One step from the configuration in force to the new one.
 #[derive(Clone, Debug)]
@@ -68,6 +69,9 @@ const NEXT_FRAME: &str = "from the next frame on";
 const PAUSE: &str = "frames are lost for a moment";
 const NEXT_START: &str = "for keys that are not in use yet";
 const REKEYED: &str = "traffic stops until the other end has the same";
+const SAME_SESSION: &str = "the session goes on";
+const NEW_SESSION: &str = "a new session, traffic stops until it is up (about a second)";
+const OTHER_SESSION: &str = "a new session, traffic stops until the other end has the same";
 const OTHER_TAP: &str =
     "the former TAP goes, with its addresses and routes, unless it is persistent";
 const OTHER_SECY: &str = "the SecY is made anew, its counters begin at 0";
@@ -82,6 +86,11 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     };
     let or_default = |value: Option<String>| value.unwrap_or_else(|| "default".to_owned());
     let on_both = |of: &dyn Fn(&PortConfig) -> String| (of(old), of(new));
+    // What MKA agrees upon differs from what a key given by hand is made for.
+    let both_mka = old.mka.is_some() && new.mka.is_some();
+    let suite_of =
+        |c: &PortConfig| if both_mka { String::new() } else { c.cipher_suite.to_string() };
+    let reencrypted = if both_mka { NEW_SESSION } else { PAUSE };
     let rows: [(&str, (String, String), &str); 22] = [
         ("uplink", on_both(&|c| c.uplink.clone()), "traffic moves to the other interface"),
         ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), PAUSE),
@@ -92,8 +101,8 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
         ("mtu", on_both(&|c| or_default(c.mtu.map(|mtu| mtu.to_string()))), NEXT_FRAME),
         ("inner_vlan_tags", on_both(&|c| c.inner_vlan_tags.to_string()), NEXT_FRAME),
         ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), OTHER_SECY),
-        ("cipher_suite", on_both(&|c| c.cipher_suite.to_string()), REKEYED),
-        ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), PAUSE),
+        ("cipher_suite", on_both(&suite_of), REKEYED),
+        ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), reencrypted),
         ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), NEXT_FRAME),
         ("validate_frames", on_both(&|c| c.controls.validate_frames.to_string()), NEXT_FRAME),
         ("replay_protect", on_both(&|c| c.controls.replay_protect.to_string()), NEXT_FRAME),
@@ -113,8 +122,44 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     for (key, (old, new), effect) in rows {
         compare(key, old, new, effect);
     }
+    // What goes is told before what comes.
+    if old.mka.is_some() && new.mka.is_none() {
+        changes.push("mka removed: traffic stops".to_owned());
+    }
     changes.extend(key_changes(old, new));
+    match (&old.mka, &new.mka) {
+        (None, Some(_)) => {
+            changes.push("mka added: traffic begins when a peer is there".to_owned())
+        }
+        (Some(old), Some(new)) => changes.extend(mka_changes(old, new)),
+        (_, None) => {}
+    }
     changes
+}
+
+/// What becomes of MKA. The CAK is told by its check value, which is no secret.
+fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
+    let on_both = |of: &dyn Fn(&MkaConfig) -> String| (of(old), of(new));
+    let seconds = |c: &MkaConfig| c.rekey_interval.map_or(0, |time| time.as_secs()).to_string();
+    let rows: [(&str, (String, String), &str); 13] = [
+        ("ckn", on_both(&|c| c.ckn.to_string()), OTHER_SESSION),
+        ("cak", on_both(&|c| c.cak.check.to_string()), OTHER_SESSION),
+        ("key_server_priority", on_both(&|c| c.priority.to_string()), NEW_SESSION),
+        ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), NEW_SESSION),
+        ("policy", on_both(&|c| policy(c.policy).to_owned()), NEW_SESSION),
+        ("rekey_interval", on_both(&seconds), SAME_SESSION),
+        ("rekey_on_peer_loss", on_both(&|c| c.rekey_on_peer_loss.to_string()), SAME_SESSION),
+        ("destination", on_both(&|c| c.destination.to_string()), NEW_SESSION),
+        ("ethertype", on_both(&|c| format!("{:#06x}", c.ethertype)), OTHER_SESSION),
+        ("hello_time", on_both(&|c| c.hello_time.as_millis().to_string()), NEW_SESSION),
+        ("mka_version", on_both(&|c| c.version.to_string()), NEW_SESSION),
+        ("icv_indicator", on_both(&|c| c.icv_indicator.to_string()), NEW_SESSION),
+        ("set_order", on_both(&|c| set_order(c.set_order).to_owned()), NEW_SESSION),
+    ];
+    rows.into_iter()
+        .filter(|(_, (old, new), _)| old != new)
+        .map(|(key, (old, new), effect)| format!("mka.{key} {old} -> {new}: {effect}"))
+        .collect()
 }
 
 /// What becomes of the static keys. SAKs are told by their check values, which are no secret.
@@ -129,6 +174,25 @@ fn key_changes(old: &PortConfig, new: &PortConfig) -> Option<String> {
             .then(|| format!("first_use {} -> {}: {NEXT_START}", old.first_use, new.first_use)),
         (Some(_), Some(_)) => Some(format!("static_keys: the SAs are made anew, {PAUSE}")),
         (None, None) => None,
+    }
+}
+
+fn suites(suites: &[CipherSuite]) -> String {
+    let names: Vec<_> = suites.iter().map(|suite| suite.name()).collect();
+    format!("[{}]", names.join(", "))
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::MustSecure => "must-secure",
+        Policy::ShouldSecure => "should-secure",
+    }
+}
+
+fn set_order(order: SetOrder) -> &'static str {
+    match order {
+        SetOrder::Ascending => "ascending",
+        SetOrder::Standard => "standard",
     }
 }
 
@@ -211,6 +275,75 @@ mod tests {
         assert_eq!(line, [format!("port a: first_use true -> false: {NEXT_START}")]);
         let line = told(&keys(true, 0), &keys(false, 1));
         assert_eq!(line, [format!("port a: static_keys: the SAs are made anew, {PAUSE}")]);
+    }
+
+    fn mka(lines: &str) -> String {
+        let cak = if lines.contains("cak =") {
+            ""
+        } else {
+            "cak = \"4242424242424242424242424242424242424242424242424242424242424242\"\n"
+        };
+        let ckn = if lines.contains("ckn =") { "" } else { "ckn = \"01\"\n" };
+        format!("{A}[port.mka]\n{ckn}{cak}{lines}\n")
+    }
+
+    #[test]
+    fn each_key_of_mka_is_told_and_the_session_goes_on_where_it_can() {
+        let suites = "mka.cipher_suites [gcm-aes-xpn-256] -> [gcm-aes-256, gcm-aes-xpn-256]";
+        let cases = [
+            ("ckn = \"0aBc\"", "mka.ckn 01 -> 0abc", OTHER_SESSION),
+            ("cak = \"43434343434343434343434343434343\"", "mka.cak ", OTHER_SESSION),
+            ("key_server_priority = 0", "mka.key_server_priority 16 -> 0", NEW_SESSION),
+            ("cipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-256\"]", suites, NEW_SESSION),
+            ("policy = \"should-secure\"", "mka.policy must-secure -> should-secure", NEW_SESSION),
+            ("rekey_interval = 30", "mka.rekey_interval 0 -> 30", SAME_SESSION),
+            ("rekey_on_peer_loss = true", "mka.rekey_on_peer_loss false -> true", SAME_SESSION),
+            (
+                "destination = \"01-80-c2-00-00-00\"",
+                "mka.destination 01:80:c2:00:00:03 -> 01:80:c2:00:00:00",
+                NEW_SESSION,
+            ),
+            ("ethertype = 0x876f", "mka.ethertype 0x888e -> 0x876f", OTHER_SESSION),
+            ("hello_time = 500", "mka.hello_time 2000 -> 500", NEW_SESSION),
+            ("mka_version = 1", "mka.mka_version 3 -> 1", NEW_SESSION),
+            ("icv_indicator = true", "mka.icv_indicator false -> true", NEW_SESSION),
+            ("set_order = \"standard\"", "mka.set_order ascending -> standard", NEW_SESSION),
+        ];
+        for (line, change, effect) in cases {
+            let steps = told(&mka(""), &mka(line));
+            let [step] = &steps[..] else { panic!("{line}: one step") };
+            assert!(step.starts_with(&format!("port a: {change}")), "{step}");
+            assert!(step.ends_with(&format!(": {effect}")), "{step}");
+            assert_eq!(step.matches(" -> ").count(), 1, "{step}");
+            assert!(!step.contains("42424242") && !step.contains("43434343"), "{step}");
+            let [old, new] = [mka(""), mka(line)].map(|text| config(&text).1.remove(0));
+            let [old, new] = [&old, &new].map(|port| port.mka.as_ref().expect("there"));
+            assert_eq!(old.keeps_session(new), effect == SAME_SESSION, "{line}");
+        }
+        assert!(told(&mka(""), &mka("hello_time = 2000")).is_empty());
+    }
+
+    #[test]
+    fn what_mka_takes_from_the_port_begins_a_new_session() {
+        let integrity = mka("").replace("[port.mka]", "confidentiality = false\n[port.mka]");
+        let line = told(&mka(""), &integrity);
+        let change = "confidentiality true (offset 0) -> false";
+        assert_eq!(line, [format!("port a: {change}: {NEW_SESSION}")]);
+    }
+
+    #[test]
+    fn mka_comes_and_goes() {
+        let keys = format!(
+            "{A}[port.static_keys]\nssci = 1\nsalt = \"000102030405060708090a0b\"\n\
+             sak = \"4242424242424242424242424242424242424242424242424242424242424242\"\n\
+             [[port.static_keys.peer]]\nsci = \"02-00-00-00-00-02-0001\"\nssci = 2\n"
+        );
+        let added = "mka added: traffic begins when a peer is there";
+        let removed = "static_keys removed: traffic stops";
+        assert_eq!(told(&keys, &mka("")), [format!("port a: {removed}; {added}")]);
+        let line = "port a: mka removed: traffic stops; static_keys added: traffic begins";
+        assert_eq!(told(&mka(""), &keys), [line]);
+        assert_eq!(told(&mka(""), A), ["port a: mka removed: traffic stops"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn of_fault(fault: &Fault) -> Finding {
     let value = fault.value.as_ref().map_or_else(String::new, |value| format!(" = {value}"));
     let seen = format!("{}{line}: {key}{value}", fault.file);
     // The environment is that of whoever runs the gateway.
-    if key.ends_with(".sak_env") {
+    if key.ends_with(".sak_env") || key.ends_with(".cak_env") {
         let advice =
             format!("{}; seen from here. The gateway's environment counts.", fault.allowed);
         return Finding::warning(CHECK, seen, capitalised(&advice));
@@ -95,8 +95,9 @@ mod tests {
             value: Some("\"X\"".to_owned()),
             allowed: "a variable that is set".to_owned(),
         };
-        let finding = of_fault(&fault("port.wan0.static_keys.sak_env"));
-        assert_eq!(finding.level, Level::Warning);
+        for key in ["port.wan0.static_keys.sak_env", "port.wan0.mka.cak_env"] {
+            assert_eq!(of_fault(&fault(key)).level, Level::Warning);
+        }
         let finding = of_fault(&fault("port.wan0.uplink"));
         assert_eq!(finding.level, Level::Problem);
         assert_eq!(finding.seen, "m.toml:3: port.wan0.uplink = \"X\"");

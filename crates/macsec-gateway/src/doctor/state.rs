@@ -53,8 +53,12 @@ pub(super) fn directory(path: &Path) -> Finding {
 
 /// Whether the packet numbers of the port's static keys are on record. `sci`: that of the port.
 pub(super) fn marks(directory: &Path, port: &PortConfig, sci: Option<Sci>) -> Vec<Finding> {
+    if port.mka.is_some() {
+        // Its keys are fresh with every session.
+        return Vec::new();
+    }
     let Some(keys) = &port.static_keys else {
-        let advice = "Give it [port.static_keys]: `macsec keygen static` prints both ends' parts.";
+        let advice = "Give it [port.mka]: `macsec keygen mka` prints both ends' parts.";
         let seen = "no keys: the port stays closed";
         return vec![Finding::warning("keys", seen, advice).of_port(&port.name)];
     };

@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::exit;
 
-pub mod fragments;
+mod fragments;
 mod key_file;
+pub mod mka;
+pub mod static_keys;
 
 /// Options of `macsec keygen`.
 #[derive(Args, Clone, Debug)]
@@ -39,8 +41,10 @@ pub struct Options {
 /// Which parts of a configuration file `macsec keygen` can make.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Fragments {
-    /// Static keys for both ends of a link, ready to be pasted into their configuration files
-    Static(fragments::Options),
+    /// A CAK and its CKN for both ends of a link, ready to be pasted into their configuration files
+    Mka(mka::Options),
+    /// Static keys for both ends of a link in a lab, likewise
+    Static(static_keys::Options),
 }
 
 /// What `macsec keygen` can make.
@@ -72,8 +76,10 @@ const CKN_LEN: usize = 32;
 /// Makes the keys and prints them.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    if let Some(Fragments::Static(options)) = &options.fragments {
-        return fragments::run(options);
+    match &options.fragments {
+        Some(Fragments::Mka(options)) => return mka::run(options),
+        Some(Fragments::Static(options)) => return static_keys::run(options),
+        None => {}
     }
     let keys = match make(options) {
         Ok(keys) => keys,

@@ -42,6 +42,7 @@ fn defaults() {
         confidentiality: Confidentiality::Encrypt(ConfidentialityOffset::Zero),
         controls,
         bypass: Vec::new(),
+        mka: None,
         static_keys: None,
     };
     assert_eq!(config.ports, [expected]);
@@ -88,6 +89,7 @@ fn everything_else_than_by_default() {
         confidentiality: Confidentiality::Encrypt(ConfidentialityOffset::Fifty),
         controls,
         bypass: vec![0x88cc, 0x88f7],
+        mka: None,
         static_keys: None,
     };
     assert_eq!(config.ports, [expected]);

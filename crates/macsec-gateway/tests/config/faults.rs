@@ -512,7 +512,7 @@ fn of_a_file_that_cannot_be_read() {
 }
 
 const BOGUS: &str = ":5: port.wan0.bogus = 1: unknown key: there are name, uplink, tap, isolation, \
-    promiscuous, mac, cipher_suite, sci, confidentiality, confidentiality_offset, protect_frames, \
+    promiscuous, mac, mka, cipher_suite, sci, confidentiality, confidentiality_offset, protect_frames, \
     validate_frames, replay_protect, replay_window, detect_duplicates, always_include_sci, use_es, \
     use_scb, vlan_tags_in_clear, accept_changed_text, disabled_decrypts, uplink_mtu, \
     inner_vlan_tags, mtu, bypass_ethertypes, static_keys";

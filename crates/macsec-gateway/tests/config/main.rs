@@ -4,6 +4,7 @@
 mod common;
 
 mod accepted;
+mod agreed;
 mod faults;
 mod properties;
 mod secrets;

@@ -1,10 +1,13 @@
 //! Whatever octets a file has, it is refused with reasons or can be put into force.
 
+use std::time::Duration;
+
 use macsec::{
     Confidentiality, ConfidentialityOffset, DataKey, KeySlot, Ki, MacAddress, Portable, ReceiveSa,
-    ReceiveScSlot, Sak, Sci, SecY, TransmitSa,
+    ReceiveScSlot, Sak, Salt, Sci, SecY, TransmitSa, ValidateFrames,
 };
-use macsec_gateway::config::{Config, Fault, Key, PortConfig};
+use macsec_gateway::config::{Config, Fault, Key, MkaConfig, Policy, PortConfig};
+use mka::{OsRandom, Participant, ParticipantConfig};
 use proptest::{prelude::*, sample::select};
 
 use super::*;
@@ -14,6 +17,7 @@ const LINES: &[&str] = &[
     "[[port]]",
     "[[port]]",
     "[port.static_keys]",
+    "[port.mka]",
     "[[port.static_keys.peer]]",
     "[[port.static_keys.peer]]",
     "[port]",
@@ -67,18 +71,40 @@ const LINES: &[&str] = &[
     "sak = \"ffeeddccbbaa99887766554433221100\"",
     "salt = \"e6a1b2c3d4e5f60718293a4b\"",
     "salt = \"000000000000000000000000\"",
+    "ckn = \"01\"",
+    "ckn = \"0\"",
+    "cak_file = \"k128\"",
+    "cak_file = \"k256\"",
+    "cak_env = \"PATH\"",
+    "cak = \"00112233445566778899aabbccddee01\"",
+    "cak = \"00000000000000000000000000000000\"",
+    "key_server_priority = 255",
+    "cipher_suites = [\"gcm-aes-128\", \"gcm-aes-xpn-256\"]",
+    "cipher_suites = [\"gcm-aes-256\"]",
+    "cipher_suites = []",
+    "policy = \"should-secure\"",
+    "rekey_interval = 30",
+    "destination = \"01-80-c2-00-00-00\"",
+    "ethertype = 0x88cc",
+    "hello_time = 500",
+    "hello_time = 1",
+    "mka_version = 1",
+    "set_order = \"standard\"",
     "\u{1f511} = 1",
     "",
 ];
 
 /// A port of each kind, to be varied.
-const PORTS: [&str; 3] = [
+const PORTS: [&str; 4] = [
     "[[port]]\nname = \"a\"\nuplink = \"eth1\"\ncipher_suite = \"gcm-aes-128\"\n[port.static_keys]\n\
      sak_file = \"k128\"\n[[port.static_keys.peer]]\nsci = \"0200000000020001\"\n",
     "[[port]]\nname = \"b\"\nuplink = \"eth2\"\nsci = \"0200000000010001\"\n[port.static_keys]\nssci = 1\n\
      sak_file = \"k256\"\nsalt = \"e6a1b2c3d4e5f60718293a4b\"\n[[port.static_keys.peer]]\nssci = 2\n\
      sci = \"0200000000020001\"\n[[port.static_keys.peer]]\nssci = 3\nsci = \"0200000000030001\"\n",
     "[[port]]\nname = \"c\"\nuplink = \"eth3\"\n",
+    "[[port]]\nname = \"d\"\nuplink = \"eth4\"\nreplay_window = 64\n[port.mka]\nckn = \"01\"\n\
+     cak_file = \"k256\"\npolicy = \"must-secure\"\ncipher_suites = [\"gcm-aes-xpn-256\"]\n\
+     hello_time = 2000\n",
 ];
 
 proptest! {
@@ -155,6 +181,24 @@ fn is_one_line_without_secrets(fault: &Fault) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What the configuration takes, a participant takes.
+fn takes_part(port: &PortConfig, mka: &MkaConfig, sci: Sci) -> Result<(), TestCaseError> {
+    prop_assert_eq!(mka.suites.first(), port.cipher_suite);
+    prop_assert!(!port.bypass.contains(&mka.ethertype));
+    let strict =
+        port.controls.protect_frames && port.controls.validate_frames == ValidateFrames::Strict;
+    prop_assert!(strict || mka.policy == Policy::ShouldSecure);
+    let mut config = ParticipantConfig::new(sci);
+    config.framing.destination = mka.destination;
+    config.framing.ethertype = mka.ethertype;
+    config.version = mka.version;
+    config.hello_time = mka.hello_time;
+    config.suites = mka.suites;
+    let made = Participant::new(config, mka.cak(), mka.ckn, OsRandom, Duration::ZERO);
+    prop_assert!(made.is_ok());
+    Ok(())
+}
+
 /// What the configuration takes, the SecY takes.
 fn comes_into_force(port: &PortConfig) -> Result<(), TestCaseError> {
     let sci = port.sci.unwrap_or(Sci::new(MacAddress([0x02, 0, 0, 0, 0, 0xee]), 1));
@@ -163,7 +207,20 @@ fn comes_into_force(port: &PortConfig) -> Result<(), TestCaseError> {
     receive.resize_with(4, ReceiveScSlot::default);
     let secy = SecY::new(Portable, sci, port.controls, keys, receive);
     let mut secy = secy.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    if let Some(mka) = &port.mka {
+        takes_part(port, mka, sci)?;
+        // Whichever suite is chosen, the SecY takes its keys.
+        for &suite in mka.suites.as_slice() {
+            let salt = suite.is_xpn().then_some(Salt([1; 12]));
+            let sak = Sak::new(&[7; 32][..suite.key_len()]).expect("a SAK");
+            let key = DataKey::new(Ki([suite.key_len() as u8; 16]), suite, sak, salt);
+            let refused = |error: macsec::InstallError| TestCaseError::fail(error.to_string());
+            secy.install_key(&key.expect("fits the suite")).map_err(refused)?;
+            secy.remove_key(Ki([suite.key_len() as u8; 16])).expect("no SA has it");
+        }
+    }
     let Some(keys) = &port.static_keys else { return Ok(()) };
+    prop_assert!(port.mka.is_none());
     let data_key = |key: &Key| {
         let sak = Sak::new(key.sak.expose_octets()).expect("it was one");
         DataKey::new(Ki(key.check.0), port.cipher_suite, sak, key.salt).expect("fits the suite")
