@@ -60,8 +60,8 @@ impl Origins {
         source: &Source<'_>,
     ) -> Option<Found<KeyText>> {
         let texts = [
-            self.from_file(report, table, source),
-            self.from_environment(report, table),
+            self.in_file(report, table, source),
+            self.in_environment(report, table),
             self.inline(report, table, source),
         ];
         let mut texts = texts.into_iter().flatten();
@@ -78,7 +78,7 @@ impl Origins {
         format!("one of {}, {}, {}", self.file, self.variable, self.inline)
     }
 
-    fn from_file(
+    fn in_file(
         &self,
         report: &mut Report,
         table: &mut Table<'_>,
@@ -97,11 +97,7 @@ impl Origins {
         }
     }
 
-    fn from_environment(
-        &self,
-        report: &mut Report,
-        table: &mut Table<'_>,
-    ) -> Option<Found<KeyText>> {
+    fn in_environment(&self, report: &mut Report, table: &mut Table<'_>) -> Option<Found<KeyText>> {
         let Found { value: name, at } =
             table.text(report, self.variable, VARIABLE_RULE, |text| {
                 let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -129,7 +129,7 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     changes.extend(key_changes(old, new));
     match (&old.mka, &new.mka) {
         (None, Some(_)) => {
-            changes.push("mka added: traffic begins when a peer is there".to_owned())
+            changes.push("mka added: traffic begins when a peer is there".to_owned());
         }
         (Some(old), Some(new)) => changes.extend(mka_changes(old, new)),
         (_, None) => {}
