@@ -24,6 +24,8 @@ enum Command {
     Status(control::StatusOptions),
     /// Have a running gateway read its configuration again
     Reload(control::ReloadOptions),
+    /// Have a running gateway make new SAKs, where it is the key server
+    Rekey(control::RekeyOptions),
     /// Look for faults in a configuration file
     Check(check::Options),
     /// Look for what keeps a gateway from working, and say what to do
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => daemon::run(&options),
         Command::Status(options) => control::status(&options),
         Command::Reload(options) => control::reload(&options),
+        Command::Rekey(options) => control::rekey(&options),
         Command::Check(options) => check::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keygen(options) => keygen::run(&options),

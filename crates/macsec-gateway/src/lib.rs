@@ -10,6 +10,7 @@
 //! | [`status`] | what a gateway says of itself |
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`pn_store`] | packet numbers that survive restarts |
+//! | [`ki_journal`] | keys that an earlier run has transmitted with |
 //! | [`pcap`] | a capture file of what passes through the ports |
 //! | [`privileges`] | what the process may do, and who may look into it |
 //! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
@@ -29,12 +30,14 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod keygen;
+pub mod ki_journal;
 mod mailbox;
 pub mod pcap;
 pub mod pn_store;
 pub mod port;
 mod private_dir;
 pub mod privileges;
+mod state_directory;
 pub mod status;
 pub mod uplink;
 

@@ -9,10 +9,12 @@
 //! > {"request":"reload","dry_run":true}
 //! < {"changes":["port wan0: ..."]}
 //! < {"refused":["macsec.toml:12: ..."]}
+//! > {"request":"rekey","port":"wan0"}
 //! < "no-answer"
 //! ```
 
 mod client;
+mod rekey;
 mod reload;
 mod server;
 mod status;
@@ -23,6 +25,7 @@ use crate::status::Status;
 
 pub use crate::config::DEFAULT_CONTROL_SOCKET as DEFAULT_SOCKET;
 pub use client::{ControlError, ask};
+pub use rekey::{RekeyOptions, rekey};
 pub use reload::{ReloadOptions, reload};
 pub(crate) use server::{Question, Server};
 pub use status::{StatusOptions, status};
@@ -31,7 +34,7 @@ pub use status::{StatusOptions, status};
 const MAX_LINE: u64 = 16 << 20;
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// The state of everything.
@@ -42,6 +45,12 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Make a new SAK.
+    Rekey {
+        /// Where. On all ports with MKA if it is left out.
+        #[serde(default)]
+        port: Option<String>,
+    },
 }
 
 /// What is answered.
@@ -50,7 +59,7 @@ pub enum Request {
 pub enum Reply {
     /// The state of everything.
     Status(Box<Status>),
-    /// What a reload has changed, or would change: one line for each change.
+    /// What a reload has changed, or would change, or where new SAKs are made: one line for each.
     Changes(Vec<String>),
     /// Why nothing was done: one line for each reason.
     Refused(Vec<String>),

@@ -12,7 +12,7 @@ use std::{
 
 use tracing::error;
 
-use super::{Surroundings, problem::Problem, runner::Runner};
+use super::{Surroundings, kay_thread::Output, problem::Problem, runner::Runner};
 use crate::{
     config::PortConfig,
     mailbox::{Address, mailbox},
@@ -20,17 +20,24 @@ use crate::{
     status::PortStatus,
 };
 
-/// What the main thread asks of a port.
+/// What the main thread asks of a port, and its KaY tells it.
 pub(super) enum Order {
     /// Its status.
     Status(SyncSender<PortStatus>),
     /// To become what this says. The answer is what does not work afterwards.
     Apply(Arc<PortConfig>, SyncSender<Vec<Problem>>),
+    /// To make a new SAK. The answer is why not.
+    Rekey(SyncSender<Result<(), String>>),
+    /// What the KaY with this number says.
+    Kay(u64, Output),
     /// To end.
     Stop,
     /// To panic.
     #[cfg(test)]
     Panic,
+    /// To have the KaY panic.
+    #[cfg(test)]
+    PanicKay,
 }
 
 /// A port's thread, seen from the main thread.
@@ -60,8 +67,11 @@ impl PortThread {
         let turns = Arc::new(AtomicU64::new(0));
         let thread = thread::Builder::new().name(format!("port-{}", config.name)).spawn({
             let (config, surroundings) = (Arc::clone(config), Arc::clone(surroundings));
-            let turns = Arc::clone(&turns);
-            move || Runner::new(config, surroundings, captures).run(&mailbox, &turns, &started)
+            let (turns, address) = (Arc::clone(&turns), orders.clone());
+            move || {
+                let runner = Runner::new(config, surroundings, captures, address);
+                runner.run(&mailbox, &turns, &started);
+            }
         })?;
         let (config, former) = (Arc::clone(config), Arc::clone(config));
         Ok(Self { config, former, orders, turns, thread })

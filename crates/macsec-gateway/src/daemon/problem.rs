@@ -16,6 +16,7 @@ pub(super) enum Where {
     /// The host's stack being kept off the uplink.
     Isolation,
     Port,
+    Mka,
     Tap,
     Keys,
     Controls,
@@ -24,10 +25,11 @@ pub(super) enum Where {
 }
 
 impl Where {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Uplink,
         Self::Isolation,
         Self::Port,
+        Self::Mka,
         Self::Tap,
         Self::Keys,
         Self::Controls,

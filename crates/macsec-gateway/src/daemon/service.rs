@@ -138,6 +138,10 @@ impl Service {
                 Ok(changes) => Reply::Changes(changes),
                 Err(reasons) => Reply::Refused(reasons),
             },
+            Request::Rekey { port } => match self.rekey(port.as_deref()) {
+                Ok(lines) => Reply::Changes(lines),
+                Err(reasons) => Reply::Refused(reasons),
+            },
         }
     }
 
@@ -164,6 +168,46 @@ impl Service {
             pcap_missed: self.capture.as_ref().map(Capture::missed),
             ports: ports.chain(self.missing.iter().map(|c| PortStatus::silent(c))).collect(),
         }
+    }
+
+    /// Has KaYs make new SAKs: that of the port `name`, or all. It has worked if one does.
+    fn rekey(&self, name: Option<&str>) -> Result<Vec<String>, Vec<String>> {
+        let has_mka = |port: &&PortThread| port.config.mka.is_some();
+        let chosen: Vec<_> = match name {
+            None => self.ports.iter().filter(has_mka).collect(),
+            Some(name) => self.ports.iter().filter(|port| port.config.name == name).collect(),
+        };
+        if chosen.is_empty() {
+            let names: Vec<_> = self.ports.iter().map(|port| port.config.name.as_str()).collect();
+            let names = names.join(", ");
+            return Err(vec![match name {
+                Some(name) => format!("no port {name:?}: there are {names}"),
+                None => format!("no port has MKA: there are {names}"),
+            }]);
+        }
+        let asked: Vec<_> = chosen
+            .into_iter()
+            .map(|port| {
+                let (answer, done) = sync_channel(1);
+                port.order(Order::Rekey(answer));
+                (port, done)
+            })
+            .collect();
+        let deadline = Instant::now() + STATUS_TIMEOUT;
+        let mut worked = false;
+        let lines = asked.into_iter().map(|(port, done)| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let done = done.recv_timeout(left);
+            worked |= matches!(done, Ok(Ok(())));
+            let text = match done {
+                Ok(Ok(())) => "a new SAK is on its way".to_owned(),
+                Ok(Err(reason)) => reason,
+                Err(_) => Problem::silent().to_string(),
+            };
+            format!("port {}: {text}", port.config.name)
+        });
+        let lines: Vec<_> = lines.collect();
+        if worked { Ok(lines) } else { Err(lines) }
     }
 
     fn reload_on_signal(&mut self) {

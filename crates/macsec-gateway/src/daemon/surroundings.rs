@@ -24,6 +24,8 @@ pub(super) struct Surroundings {
     /// gateway has its own, and that it is gone after a reboot, like the changes.
     records: PathBuf,
     pub(super) store: PnStore,
+    /// Where KIs are kept that have been transmitted with.
+    pub(super) state_directory: PathBuf,
 }
 
 impl Surroundings {
@@ -44,7 +46,9 @@ impl Surroundings {
             // An earlier run may have left an uplink there.
             None => Namespace::open_named(&config.namespace).ok().and_then(|it| enter(it).ok()),
         };
-        Ok(Self { home: Arc::new(home), private: private.map(Arc::new), records, store })
+        let state_directory = config.state_directory.clone();
+        let (home, private) = (Arc::new(home), private.map(Arc::new));
+        Ok(Self { home, private, records, store, state_directory })
     }
 
     /// Whether uplinks can be taken with this isolation. It is settled at the start, while there are

@@ -31,7 +31,6 @@
 //!
 //! A restored backup or snapshot of the directory is out of reach of all this: after one, use a new key.
 
-mod disk;
 mod record;
 mod writer;
 
@@ -46,8 +45,12 @@ use thiserror::Error;
 
 pub use writer::{Failures, PnSignal, PnWriter, ReceivePns, TransmitPns};
 
-use disk::{Directory, Lock};
 use record::{Direction, Record};
+
+use crate::{
+    private_dir::PrivateDirError,
+    state_directory::{Directory, Lock},
+};
 
 /// The end of all PNs: none is left. (The very last PN of XPN is given up for this.)
 pub const NO_PN_LEFT: u64 = u64::MAX;
@@ -138,7 +141,11 @@ impl PnStore {
     /// # Errors
     /// [`PnStoreError::NotPrivate`] and [`PnStoreError::Io`].
     pub fn open(directory: &Path) -> Result<Self, PnStoreError> {
-        Ok(Self { directory: Arc::new(Directory::open(directory)?) })
+        let opened = Directory::open(directory).map_err(|error| match error {
+            PrivateDirError::NotPrivate => PnStoreError::NotPrivate(directory.to_owned()),
+            PrivateDirError::Io(error) => PnStoreError::Io(directory.to_owned(), error),
+        })?;
+        Ok(Self { directory: Arc::new(opened) })
     }
 
     /// The mark of the SA in which we transmit with the key whose check is `key_check`.

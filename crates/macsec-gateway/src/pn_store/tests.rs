@@ -6,7 +6,8 @@ use macsec::{CipherSuite, Ssci};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{disk::Step, writer::Shared, *};
+use super::{writer::Shared, *};
+use crate::state_directory::Step;
 
 const KEY: [u8; 16] = [0x5a; 16];
 const SUITE: CipherSuite = CipherSuite::GcmAesXpn256;

@@ -45,7 +45,6 @@ use macsec_io::{
 };
 use thiserror::Error;
 
-use self::{classify::BypassList, orders::Command};
 pub use self::{
     classify::Bypass,
     counters::PortCounters,
@@ -53,6 +52,7 @@ pub use self::{
     marks::Marks,
     uplink_rings::{RingSettings, UplinkCounters, UplinkRings},
 };
+use self::{classify::BypassList, orders::Command};
 use crate::pcap::PcapTap;
 
 /// Octets of addresses and EtherType.

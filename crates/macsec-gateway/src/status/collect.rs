@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use macsec::{
-    An, COUNTERS, Confidentiality, ConfidentialityOffset, CounterScope, Counters, Sci,
+    An, COUNTERS, Confidentiality, ConfidentialityOffset, CounterScope, Counters, Ki, Sci,
 };
 
 use super::{
@@ -32,8 +32,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) uplink: Option<UplinkState>,
     /// MTU and MAC address of the TAP, if it is there.
     pub(crate) tap: Option<(u32, [u8; 6])>,
-    /// Since when the SAs have been there.
-    pub(crate) key_age: Duration,
+    /// How long the SAs with a key have been there.
+    pub(crate) key_age: &'a dyn Fn(Ki) -> Duration,
     pub(crate) problems: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl PortStatus {
     pub(crate) fn silent(config: &PortConfig) -> Self {
         let problems = vec!["the port does not answer".to_owned()];
         let observed =
-            Observed { config, uplink: None, tap: None, key_age: Duration::ZERO, problems };
+            Observed { config, uplink: None, tap: None, key_age: &|_| Duration::ZERO, problems };
         port_status(None, &observed)
     }
 }
@@ -56,7 +56,13 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
         controlled_port_enabled: port.as_ref().is_some_and(|port| port.is_enabled()),
         secured: port.as_ref().is_some_and(|port| port.is_enabled() && port.protects()),
         problems: problems.clone(),
-        key_source: if config.static_keys.is_some() { "static" } else { "none" }.to_owned(),
+        key_source: match (&config.mka, &config.static_keys) {
+            (Some(_), _) => "mka",
+            (None, Some(_)) => "static",
+            (None, None) => "none",
+        }
+        .to_owned(),
+        mka: None,
         uplink: UplinkStatus {
             name: config.uplink.clone(),
             isolation: match config.isolation {
@@ -81,14 +87,14 @@ pub(crate) fn port_status(port: Option<&mut Port>, observed: &Observed<'_>) -> P
         bypass: Vec::new(),
     };
     if let Some(port) = port {
-        status.secy = Some(secy_status(port.secy(), config, *key_age));
+        status.secy = Some(secy_status(port.secy(), config, key_age));
         status.local = local(port);
         status.bypass = port.bypassed().iter().map(bypass_status).collect();
     }
     status
 }
 
-fn secy_status(secy: &PortSecY, config: &PortConfig, age: Duration) -> SecyStatus {
+fn secy_status(secy: &PortSecY, config: &PortConfig, age: &dyn Fn(Ki) -> Duration) -> SecyStatus {
     let controls = secy.config();
     let counters = secy.counters();
     SecyStatus {
@@ -119,7 +125,7 @@ fn secy_status(secy: &PortSecY, config: &PortConfig, age: Duration) -> SecyStatu
     }
 }
 
-fn transmit_sas(secy: &PortSecY, age: Duration) -> Vec<TransmitSaStatus> {
+fn transmit_sas(secy: &PortSecY, age: &dyn Fn(Ki) -> Duration) -> Vec<TransmitSaStatus> {
     let sas = An::ALL.into_iter().filter_map(|an| secy.transmit_sa(an));
     sas.map(|sa| TransmitSaStatus {
         an: sa.an.number(),
@@ -134,12 +140,12 @@ fn transmit_sas(secy: &PortSecY, age: Duration) -> Vec<TransmitSaStatus> {
         .octets(),
         next_pn: sa.next_pn,
         pn_limit: sa.pn_limit,
-        age: age.as_secs(),
+        age: age(sa.ki).as_secs(),
     })
     .collect()
 }
 
-fn receive_sc(secy: &PortSecY, sci: Sci, age: Duration) -> ReceiveScStatus {
+fn receive_sc(secy: &PortSecY, sci: Sci, age: &dyn Fn(Ki) -> Duration) -> ReceiveScStatus {
     let mut counters = Counters::default();
     counters.receive_scs = secy.receive_sc_counters(sci).unwrap_or_default();
     let sas = An::ALL.into_iter().filter_map(|an| secy.receive_sa(sci, an));
@@ -153,7 +159,7 @@ fn receive_sc(secy: &PortSecY, sci: Sci, age: Duration) -> ReceiveScStatus {
                 key_identifier: sa.ki.to_string(),
                 next_pn: sa.next_pn,
                 lowest_pn: sa.lowest_pn,
-                age: age.as_secs(),
+                age: age(sa.ki).as_secs(),
             })
             .collect(),
         statistics: scope(&counters, CounterScope::ReceiveSc),

@@ -4,6 +4,7 @@
 //! these have one; the counters' are [`CounterInfo::yang`](macsec::CounterInfo).
 
 mod collect;
+mod mka;
 mod text;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use collect::{Observed, UplinkState, local, port_status};
+pub use mka::{
+    ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus,
+};
+pub(crate) use mka::{KayView, key_server, names, symptoms};
 pub use text::render;
 
 /// A gateway process.
@@ -44,8 +49,10 @@ pub struct PortStatus {
     pub secured: bool,
     /// What keeps it from working, one line each; empty if nothing does.
     pub problems: Vec<String>,
-    /// Where the keys come from: `static` (for labs) or `none`.
+    /// Where the keys come from: `mka`, `static` (for labs) or `none`.
     pub key_source: String,
+    /// The KaY. `None` without MKA, and until the uplink has been there once.
+    pub mka: Option<MkaStatus>,
     /// The wire.
     pub uplink: UplinkStatus,
     /// The host's side.
@@ -56,6 +63,20 @@ pub struct PortStatus {
     pub local: BTreeMap<String, u64>,
     /// Frames that passed in clear, by EtherType.
     pub bypass: Vec<BypassStatus>,
+}
+
+impl PortStatus {
+    /// Adds what a KaY says of itself.
+    pub(crate) fn set_mka(&mut self, mut mka: MkaStatus) {
+        let sas = self.secy.iter().flat_map(|secy| &secy.transmit_sc.transmit_sa);
+        // Of SAKs that are installed, and not the one agreed on last, only the SecY knows the suite.
+        for sak in mka.saks.iter_mut().filter(|sak| sak.cipher_suite.is_none()) {
+            let mut sas = sas.clone();
+            let sa = sas.find(|sa| sa.key_identifier == sak.key_identifier);
+            sak.cipher_suite = sa.map(|sa| sa.cipher_suite.clone());
+        }
+        self.mka = Some(mka);
+    }
 }
 
 /// The wire of a port.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use macsec::{COUNTERS, CounterInfo, CounterScope};
 
-use super::{PortStatus, ReceiveScStatus, SecyStatus, Status, TransmitScStatus};
+use super::{PortStatus, ReceiveScStatus, SecyStatus, Status, TransmitScStatus, mka::write_mka};
 
 /// The status as text.
 #[must_use]
@@ -51,6 +51,9 @@ fn write_port(f: &mut String, port: &PortStatus) -> fmt::Result {
         )?,
         false => writeln!(f, "    TAP {}, NOT THERE", port.tap.name)?,
     }
+    if let Some(mka) = &port.mka {
+        write_mka(f, mka)?;
+    }
     let Some(secy) = &port.secy else {
         return Ok(());
     };
@@ -64,6 +67,7 @@ fn write_port(f: &mut String, port: &PortStatus) -> fmt::Result {
 fn write_controls(f: &mut String, port: &PortStatus, secy: &SecyStatus) -> fmt::Result {
     let keys = match port.key_source.as_str() {
         "static" => "static keys (lab)",
+        "mka" => "MKA",
         _ => "no keys",
     };
     writeln!(f, "    {} by {}, {keys}", secy.cipher_suite, secy.cipher_backend)?;
@@ -167,7 +171,7 @@ fn write_local(f: &mut String, port: &PortStatus) -> fmt::Result {
 }
 
 /// Items with commas between, in lines of at most 80 columns.
-fn wrap(f: &mut String, title: &str, items: &[String]) -> fmt::Result {
+pub(super) fn wrap(f: &mut String, title: &str, items: &[String]) -> fmt::Result {
     let mut line = format!("    {title}");
     let indent = line.len();
     for (index, item) in items.iter().enumerate() {
@@ -187,7 +191,7 @@ fn in_use(in_use: bool) -> &'static str {
 }
 
 /// Seconds as people say them.
-fn age(seconds: u64) -> String {
+pub(super) fn age(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -217,6 +221,7 @@ mod tests {
             secured: true,
             problems: Vec::new(),
             key_source: "static".to_owned(),
+            mka: None,
             uplink: UplinkStatus {
                 name: "enp123s45f67np8".to_owned(),
                 isolation: "namespace".to_owned(),

@@ -7,6 +7,7 @@ mod bench;
 mod flood;
 mod life;
 mod links;
+mod mka;
 mod paths;
 mod peer;
 mod reload;

@@ -4,6 +4,10 @@
 //! case. It looks at what is missing once a second and whenever the kernel says that links have
 //! changed, and puts together what it can.
 
+mod mend;
+mod mka;
+mod owned_uplink;
+
 use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::{
@@ -15,26 +19,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use macsec::{InstallError, Sci};
-use macsec_io::{
-    netlink::{LinkMonitor, Netlink},
-    tap::Tap,
-};
+use macsec::Ki;
+use macsec_io::{netlink::LinkMonitor, tap::Tap};
 use tracing::{info, warn};
 
 use super::{
-    Surroundings,
-    keys::{self, KeysError},
+    Surroundings, keys,
     port_thread::Order,
     problem::{Problem, Problems, Where},
 };
 use crate::{
     config::{Isolation, PortConfig},
-    mailbox::Mailbox,
-    port::{Captures, Port, PortError, RingSettings, UplinkRings},
-    status::{self, Observed, PortStatus, UplinkState},
-    uplink::{self, Claim, Shut, Uplink},
+    mailbox::{Address, Mailbox},
+    port::{Captures, Port, PortError},
+    status::{self, Observed, PortStatus},
+    uplink::{self, Shut},
 };
+use mka::Mka;
+use owned_uplink::OwnedUplink;
 
 /// How often to look at what is missing, and at peers that have fallen silent.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,16 +44,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const NEWS_PAUSE: Duration = Duration::from_millis(100);
 /// How long the uplink may take to take what is in its ring when the port ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// An uplink that is ours.
-struct OwnedUplink {
-    _claim: Claim,
-    uplink: Uplink,
-    /// Tells of changes where the uplink lives.
-    monitor: LinkMonitor,
-    netlink: Netlink,
-    state: UplinkState,
-}
 
 /// What the thread of a port works with.
 pub(super) struct Runner {
@@ -64,7 +56,15 @@ pub(super) struct Runner {
     tap: Option<(u32, [u8; 6])>,
     /// The TAP of a SecY that is to be made anew.
     spare_tap: Option<Tap>,
+    /// Since when static keys have been in use.
     keys_since: Option<Instant>,
+    mka: Option<Mka>,
+    /// Why there is no KaY for the moment, and how long that is.
+    mka_pause: Option<(Problem, Instant)>,
+    /// How many KaYs there have been: what one of them says must not be taken for another's.
+    kays: u64,
+    /// Where orders to this thread go.
+    address: Address<Order>,
     problems: Problems,
     captures: Option<Captures>,
     /// What the host has been told.
@@ -78,6 +78,7 @@ impl Runner {
         config: Arc<PortConfig>,
         surroundings: Arc<Surroundings>,
         captures: Option<Captures>,
+        address: Address<Order>,
     ) -> Self {
         let problems = Problems::new(config.name.clone());
         Self {
@@ -88,6 +89,10 @@ impl Runner {
             tap: None,
             spare_tap: None,
             keys_since: None,
+            mka: None,
+            mka_pause: None,
+            kays: 0,
+            address,
             problems,
             captures,
             carrier: false,
@@ -111,21 +116,30 @@ impl Runner {
         let mut next_tick = next_look;
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
-            let woken = self.turn(orders.as_fd(), home.as_ref().ok(), next_look.min(next_tick));
+            let sample = self.mka.as_ref().and_then(Mka::sample_due);
+            let due = sample.into_iter().fold(next_look.min(next_tick), Instant::min);
+            let woken = self.turn(orders.as_fd(), home.as_ref().ok(), due);
             if woken {
                 for order in orders.take_all() {
                     match order {
                         Order::Stop => return self.stop(),
                         #[cfg(test)]
                         Order::Panic => panic!("as ordered"),
-                        Order::Status(answer) => drop(answer.send(self.status())),
+                        #[cfg(test)]
+                        Order::PanicKay => self.panic_mka(),
+                        Order::Status(answer) => self.tell_status(answer),
+                        Order::Rekey(answer) => self.rekey(answer),
+                        Order::Kay(number, output) => self.hear_kay(number, output),
                         Order::Apply(config, answer) => {
                             self.apply(config);
                             drop(answer.send(self.problems.all()));
                         }
                     }
                 }
+                // The KaY may have opened the port, or closed it.
+                self.tell_carrier();
             }
+            self.sample_pns();
             let news = |monitor: &mut LinkMonitor| monitor.drain().unwrap_or(true);
             let at_home = woken && home.as_mut().is_ok_and(news);
             let there = woken && self.uplink.as_mut().is_some_and(|u| news(&mut u.monitor));
@@ -193,9 +207,7 @@ impl Runner {
             return;
         };
         warn!(port = self.config.name, uplink = self.config.uplink, "uplink gone");
-        if let Some(port) = &mut self.port {
-            port.detach_uplink();
-        }
+        self.detach_uplink();
         // It is gone, so there is nothing to give back.
         drop(owned);
         self.problems.set(Where::Isolation, None);
@@ -246,150 +258,6 @@ impl Runner {
         }
     }
 
-    /// Puts together whatever is missing and can be had.
-    fn mend(&mut self) {
-        if self.uplink.is_none() && Instant::now() >= self.retry_uplink {
-            let attempt = self.mend_uplink();
-            // An attempt that fails may have changed the interface and changed it back, which is
-            // news of links, and not to be answered by the next attempt at once.
-            if attempt.as_ref().is_err_and(|problem| !problem.passing) {
-                self.retry_uplink = Instant::now() + LOOK_INTERVAL;
-            }
-            self.problems.set(Where::Uplink, attempt.err());
-        }
-        let attempt = self.mend_port();
-        self.problems.set(Where::Port, attempt.err());
-        let attempt = self.mend_tap();
-        self.problems.set(Where::Tap, attempt.err());
-        let attempt = self.mend_keys();
-        self.problems.set(Where::Keys, attempt.err());
-        let failing = self.port.as_ref().and_then(Port::marks).and_then(|m| m.failures().present);
-        self.problems.set(Where::State, failing.map(Problem::passing));
-        self.tell_carrier();
-    }
-
-    fn mend_uplink(&mut self) -> Result<(), Problem> {
-        let settings = uplink::Settings { mtu: self.config.uplink_mtu };
-        let (claim, uplink) =
-            self.surroundings.take_uplink(&self.config.uplink, self.config.isolation, &settings)?;
-        let owned = OwnedUplink::new(claim, uplink)?;
-        info!(
-            port = self.config.name,
-            uplink = self.config.uplink,
-            mtu = owned.state.mtu,
-            carrier = owned.state.carrier,
-            "uplink taken"
-        );
-        self.uplink = Some(owned);
-        // Its MTU and MAC address follow those of the uplink.
-        self.tap = None;
-        Ok(())
-    }
-
-    /// The SecY, and the rings of the uplink.
-    fn mend_port(&mut self) -> Result<(), Problem> {
-        let config = Arc::clone(&self.config);
-        let Some(UplinkState { mac, mtu, carrier }) = self.uplink.as_ref().map(|u| u.state) else {
-            return Ok(());
-        };
-        let sci = config.sci.unwrap_or(Sci::new(macsec::MacAddress(mac), Sci::PORT_END_STATION));
-        if self.port.as_ref().is_some_and(|port| port.secy().sci() != sci) {
-            self.discard_port();
-        }
-        let port = match &mut self.port {
-            Some(port) => port,
-            None => {
-                let mut port = Port::new(sci, config.controls)?;
-                self.problems.set(Where::Controls, None);
-                port.set_bypass(&config.bypass);
-                port.set_captures(self.captures.take());
-                if let Some(tap) = self.spare_tap.take() {
-                    port.attach_tap(tap);
-                }
-                self.port.insert(port)
-            }
-        };
-        if let (false, Some(owned)) = (port.has_uplink(), &self.uplink) {
-            let settings = RingSettings {
-                mtu,
-                promiscuous: config.promiscuous,
-                address: config.mac.map(|mac| mac.0).filter(|address| *address != mac),
-                mark: match config.isolation {
-                    Isolation::Filter => uplink::MARK,
-                    Isolation::Namespace => 0,
-                },
-            };
-            let name = config.uplink.clone();
-            let rings = owned.uplink.run(move || UplinkRings::open(&name, &settings))?;
-            port.attach_uplink(rings, mtu);
-        }
-        port.set_uplink_carrier(carrier);
-        Ok(())
-    }
-
-    fn mend_tap(&mut self) -> Result<(), Problem> {
-        let (Some(port), Some(owned)) = (&mut self.port, &self.uplink) else {
-            return Ok(());
-        };
-        let config = &self.config;
-        let greatest = config.greatest_mtu(owned.state.mtu);
-        let mtu = config.mtu.unwrap_or(greatest);
-        if mtu > greatest {
-            return Err(Problem::lasting(format!(
-                "mtu = {mtu}: at most {greatest} over an uplink with MTU {}",
-                owned.state.mtu
-            )));
-        }
-        if self.tap.is_some() && port.tap().is_some() {
-            return Ok(());
-        }
-        let mac = config.mac.map_or(owned.state.mac, |mac| mac.0);
-        if port.tap().is_none() {
-            let tap = Tap::create(&config.tap)?;
-            // Plugged in when the port is.
-            tap.set_carrier(false)?;
-            self.carrier = false;
-            port.attach_tap(tap);
-        }
-        let mut netlink = Netlink::open()?;
-        // Only if need be: some kernels change no address of an interface that is up.
-        if netlink.link(&config.tap)?.mac != Some(mac) {
-            netlink.set_mac(&config.tap, mac)?;
-        }
-        netlink.set_mtu(&config.tap, mtu)?;
-        netlink.set_up(&config.tap)?;
-        info!(port = config.name, tap = config.tap, mtu, "TAP up");
-        self.tap = Some((mtu, mac));
-        Ok(())
-    }
-
-    fn mend_keys(&mut self) -> Result<(), Problem> {
-        let (Some(port), Some(keys)) = (&mut self.port, &self.config.static_keys) else {
-            return Ok(());
-        };
-        if self.keys_since.is_some() {
-            return Ok(());
-        }
-        if let Err(error) = keys::install(port, &self.config, keys, &self.surroundings.store) {
-            keys::remove(port);
-            if matches!(error, KeysError::Install(InstallError::PnRegress)) {
-                // The disk has failed meanwhile, and the SecY has seen more than the record holds. None
-                // of that has been sent or delivered, so the record is right, for another SecY.
-                self.discard_port();
-            }
-            return Err(Problem::lasting(error.to_string()));
-        }
-        info!(
-            port = self.config.name,
-            ki = %keys::ki(&keys.key),
-            an = %keys.an,
-            cipher_suite = %self.config.cipher_suite,
-            "static keys in use (for labs only)"
-        );
-        self.keys_since = Some(Instant::now());
-        Ok(())
-    }
-
     /// Plugs the TAP in while the host may use the port.
     fn tell_carrier(&mut self) {
         let Some((port, tap)) = self.port.as_ref().and_then(|port| Some((port, port.tap()?)))
@@ -423,9 +291,7 @@ impl Runner {
             self.release_uplink(&old.uplink);
         } else if uplink(&old) != uplink(new) {
             // It stays shut, and is taken anew as it is.
-            if let Some(port) = &mut self.port {
-                port.detach_uplink();
-            }
+            self.detach_uplink();
             self.uplink = None;
             self.problems.set(Where::Isolation, None);
         } else if (old.promiscuous, old.mac) != (new.promiscuous, new.mac)
@@ -454,7 +320,18 @@ impl Runner {
             keys::remove(port);
             self.keys_since = None;
         }
+        if mka::goes_on(&old, new) {
+            self.tell_rekeying();
+        } else {
+            self.end_mka();
+            self.mka_pause = None;
+        }
+        let new = &self.config;
         if let Some(port) = &mut self.port {
+            if self.mka.is_none() {
+                port.set_controlled_port(new.mka.is_none());
+            }
+            port.set_eapol_ether_type(eapol_ether_type(new));
             port.set_bypass(&new.bypass);
             let controls = port.set_controls(new.controls);
             self.problems.set(Where::Controls, controls.err().map(Problem::from));
@@ -463,11 +340,16 @@ impl Runner {
     }
 
     fn status(&mut self) -> PortStatus {
+        let (mka, keys_since) = (&self.mka, self.keys_since);
+        let key_age = |ki: Ki| match (mka, keys_since) {
+            (Some(mka), _) => mka.key_age(ki),
+            (None, since) => since.map_or(Duration::ZERO, |since| since.elapsed()),
+        };
         let observed = Observed {
             config: &self.config,
             uplink: self.uplink.as_ref().map(|owned| owned.state),
             tap: self.tap,
-            key_age: self.keys_since.map_or(Duration::ZERO, |since| since.elapsed()),
+            key_age: &key_age,
             problems: self.problems.all().iter().map(ToString::to_string).collect(),
         };
         status::port_status(self.port.as_mut(), &observed)
@@ -475,6 +357,7 @@ impl Runner {
 
     /// Gives up the SecY, for another to be made. The TAP stays.
     fn discard_port(&mut self) {
+        self.end_mka();
         if let Some(mut port) = self.port.take() {
             keys::remove(&mut port);
             self.captures = port.set_captures(None);
@@ -483,11 +366,17 @@ impl Runner {
         }
     }
 
-    /// Gives the uplink `name` back, whether it is ours now or was left shut.
-    fn release_uplink(&mut self, name: &str) {
+    /// Lets go of the uplink, which is about to go or has gone.
+    fn detach_uplink(&mut self) {
         if let Some(port) = &mut self.port {
             port.detach_uplink();
         }
+        self.unplug_mka();
+    }
+
+    /// Gives the uplink `name` back, whether it is ours now or was left shut.
+    fn release_uplink(&mut self, name: &str) {
+        self.detach_uplink();
         let released = match self.uplink.take() {
             Some(owned) => owned.uplink.release(),
             None => self.surroundings.give_back(name),
@@ -509,6 +398,8 @@ impl Runner {
             }
             port.drain(Instant::now() + DRAIN_TIMEOUT);
         }
+        // Nobody orders anything any more.
+        self.mka = None;
         // Before anything that may have to wait for the disk.
         let config = Arc::clone(&self.config);
         self.release_uplink(&config.uplink);
@@ -520,23 +411,15 @@ impl Runner {
     }
 }
 
-impl OwnedUplink {
-    fn new(claim: Claim, uplink: Uplink) -> Result<Self, Problem> {
-        let (monitor, mut netlink) =
-            uplink.run(|| Ok::<_, Problem>((LinkMonitor::open()?, Netlink::open()?)))?;
-        let state = state_of(&mut netlink, uplink.name())?;
-        Ok(Self { _claim: claim, uplink, monitor, netlink, state })
-    }
-
-    fn state(&mut self) -> Result<UplinkState, Problem> {
-        state_of(&mut self.netlink, self.uplink.name())
+/// The mark on what we send ourselves, by which the barrier at the uplink lets it pass.
+fn mark(config: &PortConfig) -> u32 {
+    match config.isolation {
+        Isolation::Filter => uplink::MARK,
+        Isolation::Namespace => 0,
     }
 }
 
-fn state_of(netlink: &mut Netlink, name: &str) -> Result<UplinkState, Problem> {
-    let link = netlink.link(name)?;
-    let mac = link
-        .mac
-        .ok_or_else(|| Problem::lasting(format!("uplink = {name:?}: no Ethernet interface")))?;
-    Ok(UplinkState { mac, mtu: link.mtu, carrier: link.up && link.carrier })
+/// The EtherType of a port's EAPOL.
+fn eapol_ether_type(config: &PortConfig) -> u16 {
+    config.mka.as_ref().map_or(::mka::ETHERTYPE_EAPOL, |mka| mka.ethertype)
 }

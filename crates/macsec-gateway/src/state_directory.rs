@@ -1,4 +1,5 @@
-//! Files that are replaced as a whole and durably, in a directory that only its owner may write to.
+//! The directory for what has to survive restarts: files that are replaced as a whole and durably, in a
+//! directory that only its owner may write to.
 
 use std::{
     fs::{File, TryLockError},
@@ -6,21 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::PnStoreError;
 use crate::private_dir::{PrivateDir, PrivateDirError};
 
-/// Much more than a mark takes.
-const MAX_FILE: u64 = 4096;
+/// More than any of the files takes.
+const MAX_FILE: u64 = 1 << 16;
 
-pub(super) struct Directory {
+pub(crate) struct Directory {
     files: PrivateDir,
     /// Where to fail, once.
     #[cfg(test)]
-    pub(super) fault: std::sync::Mutex<Option<Step>>,
+    pub(crate) fault: std::sync::Mutex<Option<Step>>,
 }
 
 /// An exclusive lock on a file, until dropped.
-pub(super) struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Lock {
 
 /// The steps of a replacement, each of which may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Create,
     Write,
     Sync,
@@ -43,29 +43,26 @@ pub(super) enum Step {
 }
 
 impl Directory {
-    pub(super) fn open(path: &Path) -> Result<Self, PnStoreError> {
-        let files = PrivateDir::open(path).map_err(|error| match error {
-            PrivateDirError::NotPrivate => PnStoreError::NotPrivate(path.to_owned()),
-            PrivateDirError::Io(error) => PnStoreError::Io(path.to_owned(), error),
-        })?;
+    /// Opens the directory, and makes it (for the owner only) if there is none.
+    pub(crate) fn open(path: &Path) -> Result<Self, PrivateDirError> {
         Ok(Self {
-            files,
+            files: PrivateDir::open(path)?,
             #[cfg(test)]
             fault: None.into(),
         })
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.files.path(name)
     }
 
     /// The names of all files.
-    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         self.files.names()
     }
 
     /// The contents of a file; `None` if there is none.
-    pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = self.files.open_file(name)? else {
             return Ok(None);
         };
@@ -75,14 +72,14 @@ impl Directory {
     }
 
     /// Waits for the lock on a file, which is made for this and stays.
-    pub(super) fn lock(&self, name: &str) -> io::Result<Lock> {
+    pub(crate) fn lock(&self, name: &str) -> io::Result<Lock> {
         let file = self.files.lock_file(name)?;
         file.lock()?;
         Ok(Lock(file))
     }
 
     /// Takes the lock on a file; `None` if somebody else has it.
-    pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
+    pub(crate) fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let file = self.files.lock_file(name)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
@@ -93,7 +90,7 @@ impl Directory {
 
     /// Replaces a file, or makes it. When this returns, the new contents are durable, and where the
     /// next start looks for them; when it fails, the old or the new ones are there, whole.
-    pub(super) fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
         // Asked at the end, as it may happen at any time; and at the start, as nothing can be made in a
         // directory that has been deleted, and the reason for that would not be told.
         self.files.require_in_place()?;

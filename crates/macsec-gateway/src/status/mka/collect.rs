@@ -1,0 +1,147 @@
+//! From a KaY to what is said of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mka::{
+    Agreement, Kay, KeyServer, OsRandom, PeerStatus, cp::KeyStatus, key_number, logon::MkaOutcome,
+};
+
+use super::{
+    ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus,
+    SakStatus, names, symptoms,
+};
+
+/// A KaY, and what its thread knows beside it.
+pub(crate) struct KayView<'a> {
+    pub(crate) kay: &'a Kay<OsRandom>,
+    pub(crate) now: Duration,
+    /// MKPDUs that the uplink did not take.
+    pub(crate) failed_sends: u64,
+    /// EAPOL frames that found the socket's buffer full.
+    pub(crate) missed: u64,
+}
+
+impl MkaStatus {
+    pub(crate) fn of(view: &KayView<'_>) -> Self {
+        let KayView { kay, now, .. } = view;
+        let (participant, outcome) = (kay.participant(), kay.outcome());
+        let config = participant.config();
+        let member = participant.member();
+        let mut status = Self {
+            policy: policy(config.plain_text_allowed).to_owned(),
+            actor: ActorStatus {
+                sci: config.sci.to_string(),
+                priority: config.priority,
+                mi: member.mi.to_string(),
+                mn: member.mn,
+                mka_version: config.version,
+            },
+            key_server: key_server(kay),
+            active: kay.is_port_enabled(),
+            authenticated: outcome == MkaOutcome::Plain,
+            secured: outcome == MkaOutcome::Secured,
+            failed: outcome == MkaOutcome::Failed,
+            cp_state: kay.port().state().to_string(),
+            participants: vec![ParticipantStatus {
+                ckn: participant.ckn().to_string(),
+                active: participant.peers().any(|peer| peer.live),
+                // There is one.
+                principal: participant.agreement() != Agreement::Pending,
+                peers: participant.peers().map(|peer| peer_status(&peer)).collect(),
+            }],
+            saks: kay.port().reported().into_iter().flatten().map(|key| sak(kay, key)).collect(),
+            last_rekey: kay.last_sak().map(|last| LastRekey {
+                key_identifier: last.ki.to_string(),
+                age: now.saturating_sub(last.at).as_secs(),
+                reason: last
+                    .reason
+                    .map_or("the key server made one", names::rekey_reason)
+                    .to_owned(),
+            }),
+            next_rekey: next_rekey(kay, *now),
+            hello_time: millis(config.hello_time),
+            life_time: millis(config.life_time()),
+            counters: counters(view),
+            last_eapol_frame_source: kay.last_source().map(|source| source.to_string()),
+            unknown_ckn: kay.unknown_ckn().map(ToString::to_string),
+            symptoms: Vec::new(),
+        };
+        status.symptoms = symptoms::of(&status).iter().map(|symptom| symptom.line()).collect();
+        status
+    }
+}
+
+fn policy(plain_text_allowed: bool) -> &'static str {
+    if plain_text_allowed { "should-secure" } else { "must-secure" }
+}
+
+/// Who is key server, if anybody is whom we have heard.
+pub(crate) fn key_server(kay: &Kay<OsRandom>) -> Option<KeyServerStatus> {
+    let participant = kay.participant();
+    let (sci, priority, is_self) = match participant.key_server() {
+        KeyServer::Nobody => return None,
+        KeyServer::Us => (participant.config().sci, participant.config().priority, true),
+        KeyServer::Peer(mi) => {
+            let peer = participant.peers().find(|peer| peer.member.mi == mi)?;
+            (peer.sci?, peer.priority?, false)
+        }
+    };
+    Some(KeyServerStatus { sci: sci.to_string(), priority, is_self })
+}
+
+fn peer_status(peer: &PeerStatus) -> MkaPeerStatus {
+    MkaPeerStatus {
+        mi: peer.member.mi.to_string(),
+        mn: peer.member.mn,
+        kind: if peer.live { "live" } else { "potential" }.to_owned(),
+        sci: peer.sci.map(|sci| sci.to_string()),
+        priority: peer.priority,
+        mka_version: peer.version,
+    }
+}
+
+fn sak(kay: &Kay<OsRandom>, key: KeyStatus) -> SakStatus {
+    let agreed = kay.participant().sak().filter(|agreed| agreed.ki == key.ki);
+    SakStatus {
+        key_identifier: key.ki.to_string(),
+        key_number: key_number(key.ki),
+        association_number: key.an.number(),
+        tx: key.tx,
+        rx: key.rx,
+        cipher_suite: agreed.map(|agreed| agreed.suite.name().to_owned()),
+    }
+}
+
+fn next_rekey(kay: &Kay<OsRandom>, now: Duration) -> Option<u64> {
+    let participant = kay.participant();
+    let ours = participant.key_server() == KeyServer::Us && kay.outcome() == MkaOutcome::Secured;
+    let interval = participant.config().rekey_interval.filter(|_| ours)?;
+    Some((kay.last_sak()?.at + interval).saturating_sub(now).as_secs())
+}
+
+fn counters(view: &KayView<'_>) -> BTreeMap<String, u64> {
+    let (own, participant) = (view.kay.counters(), view.kay.participant().counters());
+    [
+        ("in-mkpdu", participant.in_mkpdu),
+        ("in-sak-mkpdu", participant.in_sak_mkpdu),
+        ("out-mkpdu", participant.out_mkpdu),
+        ("out-sak-mkpdu", participant.out_sak_mkpdu),
+        ("out-mkpdu-errors", participant.out_errors + view.failed_sends),
+        ("in-mkpdu-icv-verification-errors", participant.in_icv_errors),
+        ("in-mkpdu-validation-errors", participant.in_invalid),
+        ("in-mkpdu-bad-peer-errors", participant.in_bad_message_number),
+        ("in-mkpdu-peer-list-errors", participant.peer_list_errors),
+        ("in-mkpdu-own", participant.in_own),
+        ("sak-cipher-mismatch-errors", participant.sak_cipher_mismatch),
+        ("sak-decryption-errors", participant.sak_unwrap_errors),
+        ("invalid-eapol-frame-rx", own.in_invalid_eapol),
+        ("eapol-mk-no-cfn", own.in_no_ckn),
+        ("eapol-socket-drop", view.missed),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,149 @@
+//! What a KaY says of itself.
+//!
+//! The names in JSON are those of the leaves of `ieee802-dot1x` where it has one; the counters' are
+//! those of `ieee802-dot1x` and of `openconfig-macsec`.
+
+mod collect;
+pub(crate) mod names;
+pub(crate) mod symptoms;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use collect::{KayView, key_server};
+pub(super) use text::write_mka;
+
+/// The KaY of a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MkaStatus {
+    /// `must-secure`: closed unless secured; or `should-secure`: in clear once MKA has failed.
+    pub policy: String,
+    /// Ourselves.
+    pub actor: ActorStatus,
+    /// The key server; `None` if there is none.
+    pub key_server: Option<KeyServerStatus>,
+    /// Whether MKPDUs are sent and taken: the uplink has a signal.
+    pub active: bool,
+    /// Whether the members have agreed to do without MACsec.
+    pub authenticated: bool,
+    /// Whether there is a SAK.
+    pub secured: bool,
+    /// Whether a Life Time has passed without a session.
+    pub failed: bool,
+    /// Where the Controlled Port is: the state of the machine of figure 12-2.
+    pub cp_state: String,
+    /// The participants: one for each CAK.
+    pub participants: Vec<ParticipantStatus>,
+    /// The SAKs in use or on their way into it, the latest first.
+    pub saks: Vec<SakStatus>,
+    /// The SAK that was made or received last.
+    pub last_rekey: Option<LastRekey>,
+    /// Seconds until the next SAK is made for its age; `None` if that is not ours to do, or not wanted.
+    pub next_rekey: Option<u64>,
+    /// MKA Hello Time, in milliseconds.
+    pub hello_time: u64,
+    /// MKA Life Time, in milliseconds.
+    pub life_time: u64,
+    /// What has been counted.
+    pub counters: BTreeMap<String, u64>,
+    /// Who sent the last MKPDU.
+    pub last_eapol_frame_source: Option<String>,
+    /// The last CKN heard that is not ours.
+    pub unknown_ckn: Option<String>,
+    /// What looks wrong, and the likely cause.
+    pub symptoms: Vec<String>,
+}
+
+/// Ourselves as a member.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ActorStatus {
+    /// Our SCI.
+    pub sci: String,
+    /// Our Key Server Priority.
+    pub priority: u8,
+    /// Our MI.
+    pub mi: String,
+    /// The number of our last message.
+    pub mn: u32,
+    /// The MKA version that we send.
+    pub mka_version: u8,
+}
+
+/// The key server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeyServerStatus {
+    /// Its SCI.
+    pub sci: String,
+    /// Its Key Server Priority.
+    pub priority: u8,
+    /// Whether it is this port.
+    pub is_self: bool,
+}
+
+/// A participant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ParticipantStatus {
+    /// The name of its CAK.
+    pub ckn: String,
+    /// Whether it has live peers.
+    pub active: bool,
+    /// Whether it is the one whose SAK is used.
+    pub principal: bool,
+    /// The others, live and potential.
+    pub peers: Vec<MkaPeerStatus>,
+}
+
+/// A peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MkaPeerStatus {
+    /// Its MI.
+    pub mi: String,
+    /// The number of its last message.
+    pub mn: u32,
+    /// `live`: it has shown that it hears us; or `potential`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its SCI; `None` of one that only others have heard.
+    pub sci: Option<String>,
+    /// Its Key Server Priority, if it has been heard.
+    pub priority: Option<u8>,
+    /// Its MKA version, if it has been heard.
+    pub mka_version: Option<u8>,
+}
+
+/// A SAK.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SakStatus {
+    /// Its KI: the MI of the key server that made it, and its number.
+    pub key_identifier: String,
+    /// Its number.
+    pub key_number: u32,
+    /// Its AN.
+    pub association_number: u8,
+    /// Whether we transmit with it.
+    pub tx: bool,
+    /// Whether we receive with it.
+    pub rx: bool,
+    /// Its cipher suite, if it is installed.
+    pub cipher_suite: Option<String>,
+}
+
+/// The SAK that came last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastRekey {
+    /// Its KI.
+    pub key_identifier: String,
+    /// Seconds since it was made or received.
+    pub age: u64,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,72 @@
+//! A KaY for people, at 80 columns.
+
+use std::fmt::{self, Write};
+
+use super::{MkaPeerStatus, MkaStatus};
+use crate::status::text::{age, wrap};
+
+pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
+    for participant in &mka.participants {
+        writeln!(f, "    MKA under CKN")?;
+        writeln!(f, "        {}", participant.ckn)?;
+    }
+    let outcome = match (mka.active, mka.secured, mka.authenticated, mka.failed) {
+        (false, ..) => "no signal",
+        (_, true, ..) => "secured",
+        (_, _, true, _) => "agreed to do without MACsec",
+        (.., true) => "FAILED: no session",
+        _ => "no session yet",
+    };
+    writeln!(f, "        {outcome}, {}, port {}", mka.policy, mka.cp_state)?;
+    let actor = &mka.actor;
+    writeln!(f, "        this end {}, priority {}", actor.sci, actor.priority)?;
+    writeln!(f, "            MI {} MN {}, MKA version {}", actor.mi, actor.mn, actor.mka_version)?;
+    match &mka.key_server {
+        Some(server) if server.is_self => writeln!(f, "        key server: this end")?,
+        Some(server) => {
+            writeln!(f, "        key server: {}, priority {}", server.sci, server.priority)?;
+        }
+        None => writeln!(f, "        key server: NONE")?,
+    }
+    let mut peers = mka.participants.iter().flat_map(|participant| &participant.peers);
+    peers.try_for_each(|peer| write_peer(f, peer))?;
+    for sak in &mka.saks {
+        let way = match (sak.tx, sak.rx) {
+            (true, true) => "transmits and receives",
+            (true, false) => "transmits",
+            (false, true) => "receives",
+            (false, false) => "not in use yet",
+        };
+        let suite = sak.cipher_suite.as_deref().unwrap_or_default();
+        writeln!(f, "        SAK {} AN {}", sak.key_identifier, sak.association_number)?;
+        writeln!(f, "            {suite} {way}")?;
+    }
+    if let Some(last) = &mka.last_rekey {
+        writeln!(f, "        last SAK {} ago: {}", age(last.age), last.reason)?;
+    }
+    if let Some(seconds) = mka.next_rekey {
+        writeln!(f, "        next SAK in {}", age(seconds))?;
+    }
+    writeln!(f, "        hello {} ms, life {} ms", mka.hello_time, mka.life_time)?;
+    let counts: Vec<_> = mka
+        .counters
+        .iter()
+        .filter(|(_, count)| **count != 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    wrap(f, "    ", &counts)?;
+    mka.symptoms.iter().try_for_each(|symptom| writeln!(f, "        !! {symptom}"))
+}
+
+fn write_peer(f: &mut String, peer: &MkaPeerStatus) -> fmt::Result {
+    let sci = peer.sci.as_deref().unwrap_or("that others have heard");
+    write!(f, "        {} peer {sci}", peer.kind)?;
+    if let Some(priority) = peer.priority {
+        write!(f, ", priority {priority}")?;
+    }
+    write!(f, "\n            MI {} MN {}", peer.mi, peer.mn)?;
+    match peer.mka_version {
+        Some(version) => writeln!(f, ", MKA version {version}"),
+        None => writeln!(f),
+    }
+}

@@ -1,0 +1,168 @@
+//! Two gateways that agree on keys.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use macsec_gateway::status::{MkaStatus, PortStatus, Status};
+
+use crate::{
+    bench::{self, Daemon, Edge, FAR, NEAR, PATIENCE, Station, number_of, numbered, plug},
+    common,
+};
+
+const CAK: &str = "135bd758b0ee5c11c55ff6ab19fdb199";
+const OTHER_CAK: &str = "00010203040506070001020304050607";
+const CKN: &str = "6d6b61";
+
+/// What the port of one end is to be.
+#[derive(Clone, Copy)]
+pub struct End {
+    isolation: &'static str,
+    ckn: &'static str,
+    cak: &'static str,
+    /// More lines of the port.
+    lines: &'static str,
+    /// More lines of its `[port.mka]`.
+    mka: &'static str,
+}
+
+const END: End = End { isolation: "filter", ckn: CKN, cak: CAK, lines: "", mka: "" };
+
+impl End {
+    fn configure(&self, edge: &Edge) {
+        let Self { isolation, ckn, cak, lines, mka } = self;
+        edge.write("cak", cak, 0o600);
+        edge.configure_text(&format!(
+            "[[port]]\nname = \"wan0\"\nuplink = \"up0\"\nisolation = {isolation:?}\n{lines}\n\
+             [port.mka]\nckn = {ckn:?}\ncak_file = \"cak\"\n{mka}\n"
+        ));
+    }
+}
+
+/// Two hosts, and a wire between their uplinks.
+struct Couple {
+    a: Edge,
+    b: Edge,
+}
+
+impl Couple {
+    /// None where there are no privileges.
+    fn new() -> Option<Self> {
+        match Edge::new().and_then(|a| Ok((a, Edge::new()?))) {
+            Ok((a, b)) => {
+                plug((&a.home, "up0", NEAR), (&b.home, "up0", FAR));
+                a.run(|| bench::quiet("up0"));
+                Some(Self { a, b })
+            }
+            Err(error) => {
+                common::skip(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Both gateways, which have a session.
+    fn secured(&self, a: End, b: End) -> (Daemon, Daemon) {
+        a.configure(&self.a);
+        b.configure(&self.b);
+        let (mut left, mut right) = (self.a.start_again(), self.b.start_again());
+        left.secured();
+        right.secured();
+        (left, right)
+    }
+
+    fn hosts(&self) -> Hosts {
+        Hosts { a: self.a.station("wan0"), b: self.b.station("wan0"), number: 0 }
+    }
+}
+
+/// Those who use the TAPs.
+struct Hosts {
+    a: Station,
+    b: Station,
+    number: u64,
+}
+
+impl Hosts {
+    /// Sends until a frame gets through, each way.
+    #[track_caller]
+    fn talk(&mut self) {
+        let Self { a, b, number } = self;
+        get_through(a, b, FAR, NEAR, number);
+        get_through(b, a, NEAR, FAR, number);
+    }
+
+    /// Sends `count` frames each way, all of which arrive in order.
+    #[track_caller]
+    fn all_pass(&mut self, count: u64) {
+        for _ in 0..count {
+            self.number += 1;
+            self.a.send(&numbered(FAR, NEAR, self.number, 100));
+            self.b.send(&numbered(NEAR, FAR, self.number, 100));
+        }
+        let sent: Vec<_> = (self.number - count + 1..=self.number).collect();
+        for station in [&mut self.a, &mut self.b] {
+            let wanted = |frame: &[u8]| number_of(frame).is_some_and(|n| n >= sent[0]);
+            let got = station.wait_for(sent.len(), wanted);
+            let got: Vec<_> = got.iter().filter_map(|frame| number_of(frame)).collect();
+            assert_eq!(got, sent);
+        }
+    }
+}
+
+#[track_caller]
+fn get_through(
+    from: &mut Station,
+    to: &mut Station,
+    destination: [u8; 6],
+    source: [u8; 6],
+    number: &mut u64,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        *number += 1;
+        from.send(&numbered(destination, source, *number, 100));
+        thread::sleep(Duration::from_millis(10));
+        if to.received().iter().any(|frame| number_of(frame).is_some()) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no frame gets through");
+    }
+}
+
+fn mka(port: &PortStatus) -> &MkaStatus {
+    port.mka.as_ref().expect("a KaY")
+}
+
+fn of_status(status: &Status) -> &MkaStatus {
+    mka(&status.ports[0])
+}
+
+/// The KI of the SAK that is transmitted with.
+fn in_use(status: &Status) -> Option<&str> {
+    let secy = status.ports[0].secy.as_ref()?;
+    let sa = secy.transmit_sc.transmit_sa.iter().find(|sa| sa.in_use)?;
+    Some(&sa.key_identifier)
+}
+
+#[test]
+fn two_gateways_agree_on_keys() {
+    for isolation in ["filter", "namespace"] {
+        let Some(couple) = Couple::new() else { return };
+        let end = End { isolation, ..END };
+        let (left, right) = couple.secured(end, end);
+        let mut hosts = couple.hosts();
+        hosts.talk();
+        hosts.all_pass(500);
+        let (a, b) = (left.port("wan0"), right.port("wan0"));
+        println!("{}", serde_json::to_string_pretty(&a.mka).unwrap());
+        println!("{}", macsec_gateway::status::render(&left.status()));
+        assert!(a.secured && b.secured);
+        assert_eq!(in_use(&left.status()), in_use(&right.status()));
+        assert_eq!(mka(&a).symptoms, [""; 0]);
+        left.stop();
+        right.stop();
+    }
+}
