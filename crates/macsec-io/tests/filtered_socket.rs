@@ -59,9 +59,13 @@ fn take(socket: &FilteredSocket) -> Vec<Vec<u8>> {
 struct Marks(PacketRxRing);
 
 impl Marks {
-    fn new(pair: &Pair) -> Self {
+    /// With a sender whose frames arrive: those sent before the kernel has noticed that a link has come
+    /// up are lost.
+    fn and_sender(pair: &Pair) -> (Self, PacketTxRing) {
         let config = RxConfig { ether_type: Some(0x88b5), ..RxConfig::default() };
-        Self(pair.receiver(&config))
+        let (mut marks, mut tx) = (Self(pair.receiver(&config)), pair.sender(&TxConfig::default()));
+        marks.settle(&mut tx);
+        (marks, tx)
     }
 
     fn settle(&mut self, tx: &mut PacketTxRing) {
@@ -81,7 +85,7 @@ impl Marks {
 #[test]
 fn frames_of_the_protocol_arrive_whatever_their_destination() {
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     for ether_type in [0x888e_u16, 0x876f] {
         let socket = open(&pair, &FilteredConfig { ether_type, ..config() });
         let mut sent: Vec<_> = (0..4).map(|n| frame(n, ether_type.to_be_bytes(), 100)).collect();
@@ -106,7 +110,7 @@ fn frames_of_the_protocol_arrive_whatever_their_destination() {
 #[test]
 fn a_tag_of_vlan_0_is_taken_off_and_other_vlans_do_not_come() {
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     let socket = open(&pair, &config());
     let sent = [
         eapol(0),
@@ -168,7 +172,7 @@ fn what_it_sends_arrives_and_does_not_come_back() {
 #[test]
 fn a_flood_of_other_frames_takes_no_room() {
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     // Room for about ten frames, read only at the end.
     let socket = open(&pair, &FilteredConfig { receive_buffer: 4096, ..config() });
     let data: Vec<_> = (0..64)
@@ -207,7 +211,7 @@ fn a_flood_of_other_frames_takes_no_room() {
 #[test]
 fn in_the_midst_of_a_flood_it_receives_what_a_ring_does() {
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     let ring = RxConfig { ether_type: Some(0x888e), ..RxConfig::default() };
     let (mut ring, socket) = (pair.receiver(&ring), open(&pair, &config()));
     let data: Vec<_> = (0..200).map(|n| frame(n, DATA, 60)).collect();
@@ -267,7 +271,7 @@ fn nothing_comes_that_has_not_been_filtered() {
 #[test]
 fn frames_too_long_for_the_reader_are_counted_not_cut() {
     let Some(pair) = Pair::new(9000) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     let socket = open(&pair, &FilteredConfig { receive_buffer: 1 << 20, ..config() });
     let long = |n| frame(n, EAPOL, 1515 + n as usize);
     send_all(&mut tx, &[long(0), eapol(1), long(2), long(7000), eapol(3), frame(4, EAPOL, 1514)]);
@@ -291,7 +295,7 @@ fn frames_too_long_for_the_reader_are_counted_not_cut() {
 #[test]
 fn it_goes_on_after_its_interface_has_been_down() {
     let Some(pair) = Pair::new(1500) else { return };
-    let (mut marks, mut tx) = (Marks::new(&pair), pair.sender(&TxConfig::default()));
+    let (mut marks, mut tx) = Marks::and_sender(&pair);
     let socket = open(&pair, &config());
     socket.check_interface().unwrap();
     let right = |up| {
@@ -312,6 +316,7 @@ fn it_goes_on_after_its_interface_has_been_down() {
     socket.check_interface().unwrap();
     // The ring of the marks has its own error to take.
     let _ = marks.0.take_error();
+    marks.settle(&mut tx);
     send_all(&mut tx, &[eapol(1)]);
     marks.settle(&mut tx);
     assert_eq!(take(&socket), [eapol(1)]);
