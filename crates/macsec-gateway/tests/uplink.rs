@@ -3,6 +3,7 @@
 mod common;
 mod uplink {
     pub mod bench;
+    mod eapol;
     pub mod frames;
     mod shut;
 }
