@@ -15,7 +15,6 @@ use super::{
     dissect,
     end::{End, Look},
     gateway::Gateway,
-    in_process::InProcess,
     process::Ending,
     secy,
     station::Station,
@@ -30,7 +29,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 /// Our end.
 pub(super) enum Ours {
     Gateway(Gateway),
-    InProcess(InProcess),
     Supplicant(Supplicant),
 }
 
@@ -38,7 +36,6 @@ impl Ours {
     fn end(&mut self) -> &mut dyn End {
         match self {
             Self::Gateway(gateway) => gateway,
-            Self::InProcess(kay) => kay,
             Self::Supplicant(supplicant) => supplicant,
         }
     }
@@ -74,11 +71,6 @@ impl Bed {
             Kind::Gateway => {
                 let namespace = wire.end(Side::Ours);
                 Ours::Gateway(Gateway::new(namespace, &tools.gateway, places, &case.ours)?)
-            }
-            Kind::InProcess => {
-                let settings = (&case.ours.cak[..], &case.ours.ckn[..], case.ours.priority);
-                let namespace = wire.end(Side::Ours);
-                Ours::InProcess(InProcess::new(namespace, settings, case.participant, &logs))
             }
             Kind::Supplicant => {
                 let settings = super::supplicant::Settings {
@@ -148,8 +140,13 @@ impl Bed {
     /// Asks our end for a new SAK.
     pub(super) fn rekey(&mut self) -> Result<()> {
         match &self.ours {
-            Ours::InProcess(kay) => kay.rekey(),
-            Ours::Gateway(_) | Ours::Supplicant(_) => return Err("cannot be asked".into()),
+            Ours::Gateway(gateway) => {
+                let output = gateway.rekey()?;
+                if !output.status.success() {
+                    return Err(format!("macsec rekey: {output:?}").into());
+                }
+            }
+            Ours::Supplicant(_) => return Err("wpa_supplicant cannot be asked".into()),
         }
         Ok(())
     }
@@ -197,13 +194,6 @@ impl Bed {
                 let station = Station::open(&self.wire)?;
                 let driver = self.theirs.driver()?;
                 self.next_pn = station.exchange(&self.wire, &driver, self.next_pn)?;
-            }
-            Ours::InProcess(kay) => {
-                let driver = self.theirs.driver()?;
-                let (_, sa) = driver.secured().ok_or("the session has gone")?;
-                if kay.sak(sa.ki).as_ref() != Some(&sa.sak) {
-                    return Err("the ends have two SAKs under one name".into());
-                }
             }
             Ours::Supplicant(supplicant) => {
                 let [ours, theirs] = [supplicant.driver()?, self.theirs.driver()?];

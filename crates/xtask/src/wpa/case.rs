@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mka::ParticipantConfig;
-
 use super::{
     Result,
     bed::{Bed, Ours, PATIENCE},
@@ -24,7 +22,6 @@ const EXHAUSTED: u32 = 0xd000_0000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Gateway,
-    InProcess,
     /// Another wpa_supplicant: what fails then is not our fault.
     Supplicant,
 }
@@ -36,7 +33,6 @@ pub(super) struct Case {
     pub(super) kind: Kind,
     pub(super) ours: gateway::Settings,
     pub(super) theirs: supplicant::Settings,
-    pub(super) participant: fn(&mut ParticipantConfig),
     pub(super) story: fn(&mut Bed) -> Result<()>,
 }
 
@@ -46,7 +42,7 @@ impl Case {
         let theirs =
             supplicant::Settings { cak: cak.clone(), ckn: ckn.clone(), priority: THEIRS };
         let ours = gateway::Settings { cak, ckn, priority, more: "" };
-        Self { name, kind: Kind::Gateway, ours, theirs, participant: |_| {}, story }
+        Self { name, kind: Kind::Gateway, ours, theirs, story }
     }
 
     fn names(mut self, cak_len: usize, ckn_len: usize) -> Self {
@@ -57,9 +53,8 @@ impl Case {
         self
     }
 
-    fn with(mut self, more: &'static str, participant: fn(&mut ParticipantConfig)) -> Self {
+    fn with(mut self, more: &'static str) -> Self {
         self.ours.more = more;
-        self.participant = participant;
         self
     }
 
@@ -97,19 +92,15 @@ impl Case {
             Self::new("client-cak256-ckn32", WORSE, as_client).names(32, 32),
             // The lower SCI wins: ours.
             Self::new("equal-priority", THEIRS, as_server),
-            Self::new("version-1", BETTER, as_server).with("mka_version = 1", |p| p.version = 1),
-            Self::new("version-2", WORSE, as_client).with("mka_version = 2", |p| p.version = 2),
+            Self::new("version-1", BETTER, as_server).with("mka_version = 1"),
+            Self::new("version-2", WORSE, as_client).with("mka_version = 2"),
             Self::new("icv-indicator", BETTER, as_server)
-                .with("icv_indicator = true", |p| p.framing.icv_indicator = true),
+                .with("icv_indicator = true"),
             Self::new("client-icv-indicator", WORSE, as_client)
-                .with("icv_indicator = true", |p| p.framing.icv_indicator = true),
-            Self::new("standard-order", BETTER, as_server).with("set_order = \"standard\"", |p| {
-                p.framing.order = mka::SetOrder::Standard;
-            }),
+                .with("icv_indicator = true"),
+            Self::new("standard-order", BETTER, as_server).with("set_order = \"standard\""),
             Self::new("client-standard-order", WORSE, as_client)
-                .with("set_order = \"standard\"", |p| {
-                    p.framing.order = mka::SetOrder::Standard;
-                }),
+                .with("set_order = \"standard\""),
             Self::new("among-themselves", BETTER, restarts).kind(Kind::Supplicant),
         ]
     }

@@ -5,13 +5,11 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
-use macsec_gateway::{
-    control::{self, Reply, Request},
-    status::PortStatus,
-};
+use macsec::An;
 use macsec_io::netns::Resident;
 
 use super::{
@@ -60,18 +58,21 @@ impl Gateway {
     }
 
     /// The state of the port.
-    pub(super) fn status(&self) -> Result<PortStatus> {
-        match control::ask(&self.socket(), Request::Status)? {
-            Reply::Status(status) => {
-                status.ports.into_iter().next().ok_or_else(|| "there is no port".into())
-            }
-            other => Err(format!("the gateway answers {other:?}").into()),
-        }
+    pub(super) fn status(&self) -> Result<serde_json::Value> {
+        use std::io::{BufRead, BufReader};
+        let mut stream = std::os::unix::net::UnixStream::connect(self.socket())?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
+        stream.write_all(b"{\"request\":\"status\"}\n")?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        let reply: serde_json::Value = serde_json::from_str(&line)?;
+        Ok(reply["status"]["ports"][0].clone())
     }
 
-    /// The program, for commands.
-    pub(super) fn program(&self) -> &Path {
-        &self.program
+    /// Asks for a new SAK, as an operator does.
+    pub(super) fn rekey(&self) -> Result<std::process::Output> {
+        let mut command = Command::new(&self.program);
+        Ok(command.args(["rekey", "--socket"]).arg(self.socket()).output()?)
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -146,22 +147,23 @@ impl End for Gateway {
     }
 }
 
-/// Whether MKA makes it the key server.
-fn is_key_server(_port: &PortStatus) -> bool {
-    false
-}
-
-fn look(port: &PortStatus) -> Result<Look> {
-    let Some(secy) = &port.secy else { return Ok(Look::default()) };
-    let mut look = Look { is_key_server: is_key_server(port), ..Look::default() };
-    let open = port.controlled_port_enabled && port.secured;
-    for sa in secy.transmit_sc.transmit_sa.iter().filter(|sa| sa.in_use && open) {
-        look.secured = Some((sa.key_identifier.parse()?, macsec::An::from_low_bits(sa.an)));
+fn look(port: &serde_json::Value) -> Result<Look> {
+    let mut look = Look::default();
+    look.is_key_server = port["mka"]["key-server"]["is-self"] == true;
+    let open = port["controlled-port-enabled"] == true && port["secured"] == true;
+    let list = |v: &serde_json::Value| v.as_array().cloned().unwrap_or_default();
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    let an = |sa: &serde_json::Value| An::from_low_bits(sa["an"].as_u64().unwrap_or_default() as u8);
+    for sa in list(&port["secy"]["transmit-sc"]["transmit-sa"]) {
+        if open && sa["in-use"] == true {
+            look.secured = Some((text(&sa["key-identifier"]).parse()?, an(&sa)));
+        }
     }
-    for sc in &secy.receive_sc {
-        for sa in sc.receive_sa.iter().filter(|sa| sa.in_use) {
-            let an = macsec::An::from_low_bits(sa.an);
-            look.receives.push((sc.sci.parse()?, an, sa.key_identifier.parse()?));
+    for sc in list(&port["secy"]["receive-sc"]) {
+        for sa in list(&sc["receive-sa"]) {
+            if sa["in-use"] == true {
+                look.receives.push((text(&sc["sci"]).parse()?, an(&sa), text(&sa["key-identifier"]).parse()?));
+            }
         }
     }
     Ok(look)

@@ -18,7 +18,6 @@ mod case;
 mod dissect;
 mod end;
 mod gateway;
-mod in_process;
 mod process;
 mod secy;
 mod shim;
@@ -39,7 +38,7 @@ use clap::Args;
 
 use crate::interop::Result;
 use bed::Bed;
-use case::{Case, Kind};
+use case::Case;
 
 /// Cases at a time. They wait most of the time.
 const AT_A_TIME: usize = 8;
@@ -52,9 +51,12 @@ pub(crate) struct Options {
     /// Name the cases and run none
     #[arg(long)]
     list: bool,
-    /// Play our end in this process
-    #[arg(long)]
-    in_process: bool,
+    /// Hold two sessions for so many minutes instead, one as key server, one as client
+    #[arg(long, value_name = "MINUTES", conflicts_with = "names")]
+    hold: Option<u32>,
+    /// SAKs to change to meanwhile
+    #[arg(long, default_value_t = 5, requires = "hold")]
+    rekeys: u32,
 }
 
 /// What the cases need that is made once.
@@ -75,9 +77,6 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         cases.iter().for_each(|case| println!("{}", case.name));
         return Ok(true);
     }
-    if options.in_process {
-        cases.iter_mut().filter(|c| c.kind == Kind::Gateway).for_each(|c| c.kind = Kind::InProcess);
-    }
     let directory = crate::interop::target_directory()?.join("wpa");
     fs::create_dir_all(&directory)?;
     let logs = directory.join("run");
@@ -87,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let tshark = PathBuf::from("tshark");
     let tools = Tools {
         shim: shim::build(&directory)?,
-        gateway: crate::interop::build_gateway()?,
+        gateway: match std::env::var_os("TEMP_GW") { Some(path) => path.into(), None => crate::interop::build_gateway()? },
         tshark: dissect::is_installed(&tshark).then_some(tshark),
     };
     if tools.tshark.is_none() {
