@@ -50,16 +50,16 @@ const VERSION: &str = "1";
 #[derive(Debug, Error)]
 pub enum KiJournalError {
     /// Others could change the journal.
-    #[error("state directory {0:?}: must belong to this user, and only its owner may write to it")]
+    #[error("state directory {0}: must belong to this user, and only its owner may write to it")]
     NotPrivate(PathBuf),
     /// Another process (or port) transmits with this SCI.
-    #[error("{0:?}: in use by another process or port")]
+    #[error("{0}: in use by another process or port")]
     InUse(PathBuf),
     /// The file is not as it was written, or not that of this SCI.
-    #[error("{0:?}: damaged KI journal: {1}; use a new CAK at every end, then remove this file")]
+    #[error("{0}: damaged KI journal: {1}; use a new CAK at every end, then remove this file")]
     Damaged(PathBuf, &'static str),
     /// The system refuses.
-    #[error("{0:?}: {1}")]
+    #[error("{0}: {1}")]
     Io(PathBuf, #[source] io::Error),
 }
 
