@@ -29,6 +29,8 @@ enum Task {
     GuestAgent {
         /// Where requests come from and answers go to
         port: std::path::PathBuf,
+        /// Where the output of programs goes to
+        log: std::path::PathBuf,
     },
 }
 
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Interop(options) => interop::run(&options),
         Task::Wpa(options) => wpa::run(&options),
-        Task::GuestAgent { port } => interop::guest_agent(&port).map(|()| true),
+        Task::GuestAgent { port, log } => interop::guest_agent(&port, &log).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

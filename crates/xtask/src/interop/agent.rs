@@ -4,18 +4,22 @@
 //! answers are lines of JSON on a virtio port; no frame goes that way.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::Command,
+    process::{Child, Command},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Result,
     frames::Frames,
+    image,
     station::{self, Station},
+    stream::Stream,
     udp,
 };
 
@@ -33,6 +37,25 @@ pub(super) enum Request {
     Receive(Frames),
     /// Answer datagrams from now on: see [`udp::echo`].
     Echo,
+    /// Write this text to a file.
+    Write(String, String),
+    /// Run a program from now on.
+    Start(Vec<String>),
+    /// End that program.
+    End(Ending),
+    /// Send numbered frames on this interface from now on, from this address to that, and listen.
+    Stream(String, [u8; 6], [u8; 6]),
+    /// End that, and answer what came of it.
+    Streamed,
+}
+
+/// How a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Ending {
+    /// By SIGTERM, as an operator ends it.
+    Terminated,
+    /// By SIGKILL, as a crash does.
+    Killed,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,14 +68,15 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-/// Serves requests from `port` until it is closed.
-pub(crate) fn run(port: &Path) -> Result<()> {
+/// Serves requests from `port` until it is closed. What programs say goes to `log`.
+pub(crate) fn run(port: &Path, log: &Path) -> Result<()> {
     let mut output = File::options().read(true).write(true).open(port)?;
     let input = BufReader::new(output.try_clone()?);
-    let mut station = None;
+    let log = File::options().write(true).open(log)?;
+    let mut agent = Agent { log, station: None, program: None, stream: None };
     answer(&mut output, &Answer::Ready)?;
     for line in input.lines() {
-        let result = match serve(serde_json::from_str(&line?)?, &mut station) {
+        let result = match agent.serve(serde_json::from_str(&line?)?) {
             Ok(result) => Answer::Done(result),
             Err(error) => Answer::Failed(error.to_string()),
         };
@@ -66,36 +90,72 @@ fn answer(output: &mut File, answer: &Answer) -> Result<()> {
     Ok(output.write_all(line.as_bytes())?)
 }
 
-fn serve(request: Request, station: &mut Option<Station>) -> Result<String> {
-    let is_open = "no interface is open";
-    match request {
-        Request::Ip(arguments) => ip(&arguments),
-        Request::Open(interface) => {
-            *station = Some(Station::open(&interface)?);
-            Ok(String::new())
+struct Agent {
+    log: File,
+    station: Option<Station>,
+    program: Option<Child>,
+    stream: Option<Stream>,
+}
+
+impl Agent {
+    fn serve(&mut self, request: Request) -> Result<String> {
+        match request {
+            Request::Ip(arguments) => return ip(&arguments),
+            Request::Open(interface) => self.station = Some(Station::open(&interface)?),
+            Request::Send(frames) => self.station()?.send(&frames)?,
+            Request::Inject(interface, frames) => {
+                let frames: std::result::Result<Vec<_>, _> =
+                    frames.iter().map(hex::decode).collect();
+                station::inject(&interface, 0, frames?.into_iter())?;
+            }
+            Request::Receive(frames) => {
+                return Ok(self.station()?.receive(&frames)?.unwrap_or_default());
+            }
+            Request::Echo => udp::echo()?,
+            Request::Write(path, text) => fs::write(path, text)?,
+            Request::Start(words) => self.start(&words)?,
+            Request::End(how) => self.end(how)?,
+            Request::Stream(interface, source, destination) => {
+                self.stream = Some(Stream::start(&interface, source, destination)?);
+            }
+            Request::Streamed => {
+                let stream = self.stream.take().ok_or("there is no stream")?;
+                return Ok(serde_json::to_string(&stream.end()?)?);
+            }
         }
-        Request::Send(frames) => {
-            station.as_mut().ok_or(is_open)?.send(&frames)?;
-            Ok(String::new())
+        Ok(String::new())
+    }
+
+    fn station(&mut self) -> Result<&mut Station> {
+        self.station.as_mut().ok_or_else(|| "no interface is open".into())
+    }
+
+    fn start(&mut self, words: &[String]) -> Result<()> {
+        let (name, arguments) = words.split_first().ok_or("no program is named")?;
+        let mut program = Command::new(name);
+        program.args(arguments).stdout(self.log.try_clone()?).stderr(self.log.try_clone()?);
+        let program = program.spawn().map_err(|error| format!("{name}: {error}"))?;
+        self.program = Some(program);
+        Ok(())
+    }
+
+    fn end(&mut self, how: Ending) -> Result<()> {
+        let mut program = self.program.take().ok_or("no program runs")?;
+        if let Some(status) = program.try_wait()? {
+            return Err(format!("it has ended by itself: {status}").into());
         }
-        Request::Inject(interface, frames) => {
-            let frames: std::result::Result<Vec<_>, _> = frames.iter().map(hex::decode).collect();
-            station::inject(&interface, 0, frames?.into_iter())?;
-            Ok(String::new())
-        }
-        Request::Receive(frames) => {
-            let difference = station.as_mut().ok_or(is_open)?.receive(&frames)?;
-            Ok(difference.unwrap_or_default())
-        }
-        Request::Echo => {
-            udp::echo()?;
-            Ok(String::new())
-        }
+        let signal = match how {
+            Ending::Terminated => Signal::TERM,
+            Ending::Killed => Signal::KILL,
+        };
+        kill_process(Pid::from_child(&program), signal)?;
+        program.wait()?;
+        Ok(())
     }
 }
 
 fn ip(arguments: &[String]) -> Result<String> {
-    let output = Command::new("/usr/sbin/ip").args(arguments).output()?;
+    let output = Command::new(image::IP).args(arguments).output()?;
     if output.status.success() {
         return Ok(String::from_utf8(output.stdout)?);
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const ETHERNET_HEADER: usize = 14;
 pub(super) const VLAN_TAG: usize = 4;
 /// Local Experimental EtherType 1: nothing answers to it.
-const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+pub(super) const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 /// Priority 5, VLAN 291.
 pub(super) const VLAN: [u8; VLAN_TAG] = [0x81, 0x00, 0xa1, 0x23];
 

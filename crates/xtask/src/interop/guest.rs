@@ -16,10 +16,11 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{
     Result,
-    agent::{Answer, Request},
+    agent::{Answer, Ending, Request},
     frames::Frames,
     image::Image,
     station,
+    stream::Streamed,
 };
 
 /// The MAC address of the guest's `eth0`.
@@ -62,7 +63,10 @@ impl Guest {
             .arg("-serial")
             .arg(format!("file:{}", directory.join("console.log").display()))
             .args(["-chardev", "stdio,id=agent,signal=off", "-device", "virtio-serial-pci"])
-            .args(["-device", "virtserialport,chardev=agent,name=agent"])
+            .args(["-device", "virtserialport,chardev=agent,name=agent,nr=1"])
+            .arg("-chardev")
+            .arg(format!("file,id=log,path={}", directory.join("wpa.log").display()))
+            .args(["-device", "virtserialport,chardev=log,name=log,nr=2"])
             .arg("-netdev")
             .arg(format!("tap,id=wire,fd={}", wire.as_fd().as_raw_fd()))
             .arg("-device")
@@ -124,6 +128,32 @@ impl Guest {
     /// Answers datagrams from now on, until the guest ends.
     pub(super) fn echo(&mut self) -> Result<()> {
         self.ask(&Request::Echo).map(drop)
+    }
+
+    /// Writes a file.
+    pub(super) fn write(&mut self, path: &str, text: &str) -> Result<()> {
+        self.ask(&Request::Write(path.to_owned(), text.to_owned())).map(drop)
+    }
+
+    /// Starts a program, the only one that runs. What it says goes to `wpa.log`.
+    pub(super) fn start(&mut self, command: &str) -> Result<()> {
+        let words = command.split_whitespace().map(str::to_owned).collect();
+        self.ask(&Request::Start(words)).map(drop)
+    }
+
+    /// Ends that program.
+    pub(super) fn end(&mut self, how: Ending) -> Result<()> {
+        self.ask(&Request::End(how)).map(drop)
+    }
+
+    /// Sends and receives numbered frames on `interface` from now on.
+    pub(super) fn stream(&mut self, interface: &str, destination: [u8; 6]) -> Result<()> {
+        self.ask(&Request::Stream(interface.to_owned(), MAC, destination)).map(drop)
+    }
+
+    /// Ends that, and returns what came of it.
+    pub(super) fn streamed(&mut self) -> Result<Streamed> {
+        Ok(serde_json::from_str(&self.ask(&Request::Streamed)?)?)
     }
 
     /// Begins a part of the log, if the guest still runs.

@@ -22,12 +22,17 @@ const MODULES: [&str; 8] = [
     "macsec",
 ];
 
+pub(super) const IP: &str = "/usr/sbin/ip";
+pub(super) const SUPPLICANT: &str = "/usr/sbin/wpa_supplicant";
+
 /// The files to boot from.
 pub(super) struct Image {
     pub(super) kernel: PathBuf,
     pub(super) initramfs: PathBuf,
     /// The kernel's version.
     pub(super) version: String,
+    /// Whether there is a wpa_supplicant in it.
+    pub(super) has_supplicant: bool,
 }
 
 impl Image {
@@ -42,7 +47,7 @@ impl Image {
         let kernel = kernel(&linux.join(format!("boot/vmlinuz-{version}")), directory)?;
         let initramfs = directory.join("initramfs.cpio");
         fs::write(&initramfs, initramfs_of(modules, source, directory)?)?;
-        Ok(Self { kernel, initramfs, version })
+        Ok(Self { kernel, initramfs, version, has_supplicant: Path::new(SUPPLICANT).exists() })
     }
 }
 
@@ -125,9 +130,12 @@ fn initramfs_of(modules: &Path, source: &Path, directory: &Path) -> Result<Vec<u
     let program = std::env::current_exe()?;
     run(Command::new("strip").arg("-o").arg(&agent).arg(&program))?;
     archive.copy("/agent", &agent)?;
-    let ip = PathBuf::from("/usr/sbin/ip");
-    archive.copy("/usr/sbin/ip", &ip)?;
-    for library in libraries(&[&program, &ip])? {
+    let mut programs = vec![program.as_path(), Path::new(IP)];
+    programs.extend(Some(Path::new(SUPPLICANT)).filter(|path| path.exists()));
+    for path in &programs[1..] {
+        archive.copy(&path.to_string_lossy(), path)?;
+    }
+    for library in libraries(&programs)? {
         archive.copy(&library, Path::new(&library))?;
     }
     Ok(archive.finish())

@@ -30,6 +30,7 @@ mod kernel;
 mod keys;
 mod restart;
 mod station;
+mod stream;
 mod trial;
 mod udp;
 mod way;

@@ -50,7 +50,12 @@ impl Station {
 
     /// Sends all of `frames`.
     pub(super) fn send(&mut self, frames: &Frames) -> Result<()> {
-        send(&mut self.tx, frames.octets())
+        self.send_octets(frames.octets())
+    }
+
+    /// Sends all of `frames`, whatever they are.
+    pub(super) fn send_octets(&mut self, frames: impl Iterator<Item = Vec<u8>>) -> Result<()> {
+        send(&mut self.tx, frames)
     }
 
     /// Receives until as many frames have come as are expected, and says in what they differ. What
