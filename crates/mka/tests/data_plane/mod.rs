@@ -125,12 +125,17 @@ impl Plane {
                 }
             }
             Action::DeleteReceiveSc { sci } => {
-                assert!(self.receive.keys().all(|(of, _)| of != sci), "an SC before its SAs");
+                if self.receive.keys().any(|(of, _)| of == sci) {
+                    assert!(self.broken, "an SC before its SAs");
+                    return Err(OrderFailure::Refused);
+                }
                 self.scs.remove(sci);
             }
             Action::RemoveKey(ki) => {
-                let used = self.receive.values().chain(self.transmit.values());
-                assert!(used.clone().all(|used| used != ki), "a key before its SAs");
+                if self.receive.values().chain(self.transmit.values()).any(|used| used == ki) {
+                    assert!(self.broken, "a key before its SAs");
+                    return Err(OrderFailure::Refused);
+                }
                 self.keys.remove(&ki.0);
             }
             other => panic!("{other:?}"),

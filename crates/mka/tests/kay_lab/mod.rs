@@ -44,6 +44,8 @@ pub(crate) struct Station {
     pub(crate) discards: Vec<Discard>,
     /// Answers an order: `None` carries it out.
     pub(crate) fault: Option<fn(&Action) -> Option<OrderFailure>>,
+    /// How often, per mille, the data plane fails an order for no reason.
+    pub(crate) failing: u16,
     /// How long the data plane takes for an order.
     pub(crate) order_delay: Duration,
     /// How often data is sent while the port is open.
@@ -62,6 +64,9 @@ pub(crate) struct Station {
     senders: BTreeMap<[u8; 16], Vec<u8>>,
     claimed: BTreeSet<[u8; 16]>,
     installed_at: BTreeMap<[u8; 16], Duration>,
+    /// Of whom data has come under which key: such an SA is not made twice, as its PNs would begin anew.
+    heard: BTreeSet<(Sci, [u8; 16])>,
+    chance: Dice,
     orders: VecDeque<(Duration, Order)>,
     outgoing: VecDeque<Vec<u8>>,
     next_data: Duration,
@@ -89,6 +94,7 @@ impl Station {
             events: Vec::new(),
             discards: Vec::new(),
             fault: None,
+            failing: 0,
             order_delay: Duration::ZERO,
             data_interval: None,
             pn_offset: 0,
@@ -100,6 +106,8 @@ impl Station {
             senders: BTreeMap::new(),
             claimed: BTreeSet::new(),
             installed_at: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            chance: Dice::new(!instance),
             orders: VecDeque::new(),
             outgoing: VecDeque::new(),
             next_data: now,
@@ -166,6 +174,9 @@ impl Station {
                 self.events.push(event);
             }
             while let Some(order) = self.kay.poll_order() {
+                if let Action::EnableTransmit { ki, .. } = order.action {
+                    self.check_transmit(now, ki);
+                }
                 self.orders.push_back((now + self.order_delay, order));
             }
             let Some((_, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) else { return };
@@ -175,12 +186,28 @@ impl Station {
     }
 
     fn carry_out(&mut self, now: Duration, action: &Action) -> Result<(), OrderFailure> {
-        if let Some(failure) = self.fault.and_then(|fault| fault(action)) {
+        // What is deleted is gone: nobody would delete it again.
+        let deletes = matches!(
+            action,
+            Action::DeleteTransmitSa { .. }
+                | Action::DeleteReceiveSa { .. }
+                | Action::DeleteReceiveSc { .. }
+                | Action::RemoveKey(_)
+        );
+        let fails = !deletes && self.chance.chance(self.failing);
+        let fails = fails.then_some(OrderFailure::Device);
+        if let Some(failure) = fails.or_else(|| self.fault.and_then(|fault| fault(action))) {
             self.plane.broken = true;
             return Err(failure);
         }
         match action {
-            Action::EnableTransmit { ki, .. } => self.check_transmit(now, *ki),
+            Action::EnableTransmit { ki, .. } => self.claim(*ki),
+            Action::InstallReceiveSa { sci, sa } => {
+                let there = self.plane.receive.get(&(*sci, sa.an.number())) == Some(&sa.ki);
+                if !there && self.heard.contains(&(*sci, sa.ki.0)) {
+                    return Err(OrderFailure::Refused);
+                }
+            }
             Action::InstallKey(key) => {
                 self.saks.insert(key.ki().0, key.sak().expose_octets().to_vec());
             }
@@ -202,18 +229,27 @@ impl Station {
 
     /// A member transmits with a new SAK only when the others are ready, or when it has nothing to lose.
     fn check_transmit(&mut self, now: Duration, ki: Ki) {
-        if !self.claimed.insert(ki.0) {
+        if self.claimed.contains(&ki.0) {
             // Back to the key of before.
             return;
         }
-        self.rotations += 1;
         let participant = self.kay.participant();
-        let waited = now.saturating_sub(self.installed_at[&ki.0]) >= TRANSMIT_DELAY;
+        let installed = self.installed_at.get(&ki.0).copied().unwrap_or(now);
+        let waited = now.saturating_sub(installed) >= TRANSMIT_DELAY;
         let ready = match participant.key_server() {
             KeyServer::Us => participant.all_receiving(ki) || waited,
             _ => participant.server_transmitting(ki),
         };
-        assert!(ready || !self.plane.open, "{} transmits with {ki} too early", self.sci);
+        let open = self.kay.port().port() != PortStatus::Closed;
+        assert!(ready || !open, "{} transmits with {ki} too early", self.sci);
+    }
+
+    /// Nobody has ever transmitted with this key as we will.
+    fn claim(&mut self, ki: Ki) {
+        if !self.plane.transmit.values().any(|there| *there == ki) || !self.claimed.insert(ki.0) {
+            return;
+        }
+        self.rotations += 1;
         self.ledger.borrow_mut().claim(&self.saks[&ki.0], &self.senders[&ki.0], self.instance);
     }
 
@@ -244,6 +280,7 @@ impl Station {
         };
         if self.plane.receives(sci, an, ki) {
             *self.delivered.entry(sci).or_default() += 1;
+            self.heard.insert((sci, ki.0));
         } else {
             self.refused += 1;
         }
@@ -348,7 +385,7 @@ impl KayLab {
     pub(crate) fn send_data(&mut self, interval: Duration) {
         self.data_interval = Some(interval);
         let now = self.lan.now();
-        for index in 0..self.lan.len() {
+        for index in self.present() {
             let station = &mut self.lan[index];
             station.data_interval = Some(interval);
             station.next_data = now;
@@ -377,7 +414,13 @@ impl KayLab {
 
     /// Data sent by any station that another has not delivered, once nothing is under way.
     pub(crate) fn lost(&self) -> u64 {
-        let stations: Vec<_> = self.lan.nodes().collect();
+        self.lost_among(&self.lan.nodes().map(|station| station.sci).collect::<Vec<_>>())
+    }
+
+    /// The same, among some of the stations.
+    pub(crate) fn lost_among(&self, scis: &[Sci]) -> u64 {
+        let stations: Vec<_> =
+            self.lan.nodes().filter(|station| scis.contains(&station.sci)).collect();
         let mut lost = 0;
         for from in &stations {
             for to in stations.iter().filter(|to| to.sci != from.sci) {
@@ -387,9 +430,27 @@ impl KayLab {
         lost
     }
 
+    /// Stops the data, until none is under way.
+    pub(crate) fn stop_data(&mut self) {
+        self.data_interval = None;
+        for index in self.present() {
+            self.lan[index].data_interval = None;
+        }
+        self.lan.run_for(Duration::from_millis(50));
+    }
+
+    /// Who is there.
+    pub(crate) fn present(&self) -> Vec<usize> {
+        let there = |index: &usize| {
+            let sci = self.configs[*index].participant.sci;
+            self.lan.nodes().any(|station| station.sci == sci)
+        };
+        (0..self.lan.len()).filter(there).collect()
+    }
+
     /// Begins to count data anew.
     pub(crate) fn forget_data(&mut self) {
-        for index in 0..self.lan.len() {
+        for index in self.present() {
             let station = &mut self.lan[index];
             station.sent = 0;
             station.delivered.clear();
@@ -397,15 +458,38 @@ impl KayLab {
         }
     }
 
+    /// What one wants to see of a run that has gone wrong, a few lines for each station.
     pub(crate) fn show(&self) -> String {
-        let show = |station: &Station| {
-            let peers: Vec<_> = station.kay.participant().peers().collect();
-            let events = &station.events[station.events.len().saturating_sub(12)..];
-            let members = station.kay.participant().sak_members();
-            format!("{:?}\n  {events:?}\n  {peers:?}\n  {members:?}\n", station.kay)
-        };
         self.lan.nodes().map(show).collect()
     }
+}
+
+fn show(station: &Station) -> String {
+    let (kay, participant) = (&station.kay, station.kay.participant());
+    let mut shown = format!(
+        "{} {} server {} outcome {:?} cp {} {:?}\n  keys {:?} agreed {:?} plane {:?} {:?}\n  peers",
+        station.sci,
+        participant.member().mi,
+        station.is_key_server(),
+        kay.outcome(),
+        kay.port().state(),
+        kay.port().port(),
+        kay.port().reported().map(|key| key.map(|key| (key.ki.to_string(), key.an, key.tx))),
+        participant.sak().map(|sak| sak.ki.to_string()),
+        station.plane.transmit,
+        station.plane.receive.keys().collect::<Vec<_>>(),
+    );
+    for peer in participant.peers() {
+        let heard = if peer.live { "live" } else { "potential" };
+        shown += &format!(" {} {heard}", peer.member.mi);
+        for key in peer.key_use.iter().flat_map(|keys| [keys.latest, keys.old]).flatten() {
+            shown += &format!(" ({} tx {} rx {})", key.ki, key.tx, key.rx);
+        }
+    }
+    for event in &station.events[station.events.len().saturating_sub(8)..] {
+        shown += &format!("\n  {event:?}");
+    }
+    shown + "\n"
 }
 
 /// The key that all stations send with: all secured, all live to each other, one key server.
