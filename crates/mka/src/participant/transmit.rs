@@ -14,7 +14,7 @@ impl<R: Random> Participant<R> {
         now: Duration,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
-        if self.failed || now < self.hello.due() {
+        if !self.is_active() || now < self.hello.due() {
             return None;
         }
         if self.numbers.exhausted() {
