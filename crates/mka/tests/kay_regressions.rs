@@ -19,6 +19,24 @@ fn secured(seed: u64, priorities: &[u8]) -> KayLab {
     lab
 }
 
+/// Not a frame is lost in a minute.
+#[track_caller]
+fn all_hear_all(lab: &mut KayLab) {
+    lab.stop_data();
+    lab.forget_data();
+    lab.send_data(DATA);
+    lab.lan.run_for(seconds(60));
+    lab.stop_data();
+    assert_eq!(lab.lost(), 0, "{}", lab.show());
+}
+
+/// Cuts both ways between 1 and 2.
+fn cut(lab: &mut KayLab, cut: bool) {
+    for (from, to) in [(1, 2), (2, 1)] {
+        lab.lan.link(from, to).cut = cut;
+    }
+}
+
 /// The participant did not ask whether its port was enabled before it sent.
 #[test]
 fn a_port_that_is_down_is_silent() {
@@ -28,4 +46,19 @@ fn a_port_that_is_down_is_silent() {
     lab.lan.run_for(seconds(30));
     assert!(lab.lan.sent()[sent..].iter().all(|sent| sent.from == 0));
     assert_eq!(lab.lan[1].kay.poll_timeout(), None);
+}
+
+/// Clients that had lost each other, though not the key server, deleted each other's SAs. When they were back there was no
+/// new SAK, and a SecY does not make an SA a second time for one key.
+#[test]
+fn clients_that_lost_each_other_hear_each_other_again() {
+    let mut lab = secured(1, &[16, 32, 48]);
+    let ki = lab.lan[0].ki();
+    cut(&mut lab, true);
+    lab.lan.run_for(seconds(20));
+    cut(&mut lab, false);
+    lab.secured_within(seconds(10));
+    lab.lan.run_for(seconds(5));
+    all_hear_all(&mut lab);
+    assert_eq!(lab.lan[0].ki(), ki, "the key server has lost nobody");
 }

@@ -79,9 +79,7 @@ impl<R: Random> Kay<R> {
             heard = true;
             match event {
                 Event::KeyServer(elected) => self.take_key_server(now, elected),
-                Event::PeerLost { mi, sci } if !self.has_other_instance(mi, sci) => {
-                    self.port.remove_peer(sci);
-                }
+                Event::PeerLost { sci, .. } if !self.is_member(sci) => self.port.remove_peer(sci),
                 Event::SakGenerated(ki, reason) => self.take_sak(now, ki, Some(reason)),
                 Event::SakReceived(ki) => self.take_sak(now, ki, None),
                 _ => {}
@@ -107,10 +105,9 @@ impl<R: Random> Kay<R> {
         }
     }
 
-    /// Whether the SAK was made for another instance of the peer with the SCI `sci`, too: one that restarted.
-    fn has_other_instance(&self, mi: Mi, sci: Sci) -> bool {
-        let members = self.participant.sak_members();
-        members.iter().any(|member| member.sci == Some(sci) && member.mi != mi)
+    /// Whether the SAK was made for the peer with the SCI `sci`, in this instance or another.
+    fn is_member(&self, sci: Sci) -> bool {
+        self.participant.sak_members().iter().any(|member| member.sci == Some(sci))
     }
 
     fn take_sak(&mut self, now: Duration, ki: Ki, reason: Option<RekeyReason>) {

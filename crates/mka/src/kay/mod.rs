@@ -22,7 +22,8 @@
 //! - As key server no SAK is made while one is on its way into use ([`Participant::set_rollover`]).
 //! - A SAK that the data plane does not take, or loses, is replaced by another: at once the first time, then
 //!   after 1, 2, 4 ... 32 seconds.
-//! - A peer that is lost loses its SC, unless a new instance of it has the SAK already.
+//! - A peer that is lost keeps its SC as long as it is a member of the SAK. It may have lost nobody itself, come back
+//!   and go on with its PNs; and a SecY does not make an SA a second time for one key.
 //!
 //! # Example
 //!
