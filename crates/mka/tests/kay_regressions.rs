@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kay_lab::KayLab;
 use lab::seconds;
+use mka::order::{Action, OrderFailure};
 
 const DATA: Duration = Duration::from_millis(20);
 
@@ -61,4 +62,25 @@ fn clients_that_lost_each_other_hear_each_other_again() {
     lab.lan.run_for(seconds(5));
     all_hear_all(&mut lab);
     assert_eq!(lab.lan[0].ki(), ki, "the key server has lost nobody");
+}
+
+/// Nobody waited for the SA of a member that became known after the SAK: if it failed, that member was not heard until the
+/// next SAK, which might never come.
+#[test]
+fn a_receive_sa_that_failed_for_a_late_member_makes_for_another_sak() {
+    let mut lab = KayLab::of(4, &[16, 32, 48]);
+    cut(&mut lab, true);
+    lab.lan.run_for(seconds(8));
+    let first = lab.lan[0].ki();
+    lab.lan[1].fault = Some(|action| {
+        matches!(action, Action::InstallReceiveSa { .. }).then_some(OrderFailure::Device)
+    });
+    cut(&mut lab, false);
+    lab.lan.run_for(seconds(5));
+    lab.lan[1].fault = None;
+    lab.lan.run_for(seconds(40));
+    lab.secured_within(seconds(1));
+    assert_ne!(lab.lan[0].ki(), first);
+    all_hear_all(&mut lab);
+    assert_eq!(lab.lan[1].closed(), 0, "the key of before goes on");
 }

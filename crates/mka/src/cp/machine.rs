@@ -8,7 +8,7 @@ use macsec::{Ki, Sci, ValidateFrames};
 use super::{
     CpEvent, Inputs, KeyStatus, NewSak, PeerSa, PortStatus, SakKnown, Settings, SingleKey,
     keys::InstalledKey,
-    orders::{Awaited, Outbox},
+    orders::{Awaited, LateOrders, Outbox},
     state::{Conditions, CpState},
     timer::Timer,
 };
@@ -36,6 +36,7 @@ pub struct ControlledPort {
     old: Option<InstalledKey>,
     key_orders: Awaited,
     port_orders: Awaited,
+    late_orders: LateOrders,
     transmit_when: Timer,
     retire_when: Timer,
     replace_by: Timer,
@@ -60,6 +61,7 @@ impl ControlledPort {
             old: None,
             key_orders: Awaited::default(),
             port_orders: Awaited::default(),
+            late_orders: LateOrders::default(),
             transmit_when: Timer::default(),
             retire_when: Timer::default(),
             replace_by: Timer::default(),
@@ -126,9 +128,12 @@ impl ControlledPort {
             self.orders.give(Action::CreateReceiveSc { sci: peer.sci }),
             self.orders.give(Action::InstallReceiveSa { sci: peer.sci, sa }),
         ];
-        if self.state == CpState::Receive && self.latest_ki() == Some(ki) {
-            for id in ids {
+        let in_receive = self.state == CpState::Receive && self.latest_ki() == Some(ki);
+        for id in ids {
+            if in_receive {
                 self.key_orders.await_answer(id, now, self.settings.timers.order);
+            } else {
+                self.late_orders.note(id, ki);
             }
         }
         true
@@ -159,12 +164,14 @@ impl ControlledPort {
     pub fn order_done(&mut self, now: Duration, id: OrderId, result: Result<(), OrderFailure>) {
         let about_key = self.key_orders.answer(id, result.is_ok());
         let about_port = self.port_orders.answer(id, result.is_ok());
+        let late = self.late_orders.answer(id);
         if let Err(failure) = result {
             let ki = self.latest_ki().filter(|_| about_key);
             self.events.push_back(CpEvent::OrderFailed { id, ki, failure });
             if about_port {
                 self.retry_at.start(now, self.settings.timers.retry);
             }
+            self.events.extend(late.map(CpEvent::Incomplete));
         }
         self.run(now);
     }

@@ -167,6 +167,9 @@ pub enum CpEvent {
     Retired(Ki),
     /// The SAs of this key are deleted, or have never been made; it had not been in use.
     Abandoned(Ki),
+    /// A peer that became known after this key could not be given its SA: it is not heard with this key, which stays in
+    /// use. As with [`Self::Abandoned`] another SAK helps.
+    Incomplete(Ki),
     /// The port has been ordered open or closed.
     Port(PortStatus),
     /// The data plane has not done what it was asked to. If it concerns a key that was to be brought into

@@ -3,6 +3,8 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
+use macsec::Ki;
+
 use super::{keys::MAX_PEERS, state::Answer, timer::Timer};
 use crate::order::{Action, Order, OrderId};
 
@@ -34,6 +36,32 @@ impl Outbox {
 
     pub(super) fn take(&mut self) -> Option<Order> {
         self.orders.pop_front()
+    }
+}
+
+/// Orders about peers that became known after their key. No state waits for them, but if one fails a peer is not heard.
+#[derive(Debug)]
+pub(super) struct LateOrders(VecDeque<(OrderId, Ki)>);
+
+impl Default for LateOrders {
+    fn default() -> Self {
+        Self(VecDeque::with_capacity(ORDERS_FOR_A_KEY))
+    }
+}
+
+impl LateOrders {
+    /// One more. Too many at once, and the oldest is forgotten.
+    pub(super) fn note(&mut self, id: OrderId, ki: Ki) {
+        if self.0.len() == ORDERS_FOR_A_KEY {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, ki));
+    }
+
+    /// The order has been answered: about which key was it?
+    pub(super) fn answer(&mut self, id: OrderId) -> Option<Ki> {
+        let at = self.0.iter().position(|&(late, _)| late == id)?;
+        self.0.remove(at).map(|(_, ki)| ki)
     }
 }
 

@@ -190,7 +190,7 @@ impl<R: Random> Kay<R> {
                 CpEvent::OrderFailed { ki, failure: OrderFailure::KeyUsedBefore, .. } => {
                     self.used_before = ki;
                 }
-                CpEvent::Abandoned(ki) => self.lose(now, ki),
+                CpEvent::Abandoned(ki) | CpEvent::Incomplete(ki) => self.lose(now, ki),
                 CpEvent::Retired(ki) if self.port.has_no_keys() => self.lose(now, ki),
                 _ => {}
             }
@@ -199,7 +199,7 @@ impl<R: Random> Kay<R> {
         heard
     }
 
-    /// The data plane has no use for the SAK `ki`. If it is the one agreed on, another has to come.
+    /// The data plane has no use for the SAK `ki`, or not the whole use. If it is the one agreed on, another has to come.
     fn lose(&mut self, now: Duration, ki: Ki) {
         if self.participant.sak().is_none_or(|info| info.ki != ki) {
             return;
