@@ -202,11 +202,30 @@ fn an_an_in_use_is_refused_from_the_same_key_server_only() {
     stage.distribute(|_| {});
     stage.distribute(|key| key.key_number = 2);
     assert_eq!(stage.station.refusals(), [SakRefusal::AnInUse]);
+    // As another member we get another SAK.
+    assert_eq!(stage.station.new_mis(), [MiReason::AnInUse]);
+    stage.hear();
     // It restarts and knows nothing of ANs.
     stage.basic.actor = Member { mi: Mi([0x77; 12]), mn: 0 };
     stage.wrapped = cak().kek(&ckn()).wrap_sak(&Sak::new(&[0x5b; 32]).unwrap()).unwrap();
     stage.distribute(|_| {});
     assert_eq!(stage.station.ki(), Some(stage.ki(1)));
+}
+
+/// An AN was taken for used because the last SAK had it, though that had been given up. The key server, to which it was
+/// the only one free, distributed its next SAK in vain for ever.
+#[test]
+fn the_an_of_a_sak_that_was_given_up_is_free() {
+    let mut stage = client();
+    stage.distribute(|_| {});
+    stage.uses([used(stage.ki(1), 1), KeyUse::NONE], None);
+    stage.distribute(|key| (key.key_number, key.an) = (2, An::ALL[1]));
+    assert_eq!(stage.station.ki(), Some(stage.ki(2)));
+    stage.station.latest = stage.station.old.take();
+    stage.wait(Duration::ZERO);
+    stage.distribute(|key| (key.key_number, key.an) = (3, An::ALL[1]));
+    assert_eq!(stage.station.refusals(), []);
+    assert_eq!(stage.station.ki(), Some(stage.ki(3)));
 }
 
 /// Pitfall 47: a SAK of before is never taken again, as its PNs would begin anew.

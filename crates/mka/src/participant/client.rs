@@ -49,8 +49,12 @@ impl<R: Random> Participant<R> {
             self.refused = Some(refused);
             self.event(Event::SakRefused(refusal));
         }
-        if refusal == SakRefusal::Reused {
-            self.renew(now, MiReason::SakReused);
+        // The key server goes on distributing it, and nothing else, to the member that we are. With these another SAK
+        // is no worse.
+        match refusal {
+            SakRefusal::Reused => self.renew(now, MiReason::SakReused),
+            SakRefusal::AnInUse => self.renew(now, MiReason::AnInUse),
+            _ => {}
         }
     }
 
@@ -100,9 +104,10 @@ impl<R: Random> Participant<R> {
                 }
                 return Ok(());
             }
-            if info.an == key.an && Mi::of_ki(info.ki) == sender {
-                return Err(SakRefusal::AnInUse);
-            }
+        }
+        // One agreed on and given up, or not installed yet, occupies nothing.
+        if self.report.keys().any(|used| used.an == key.an && Mi::of_ki(used.ki) == sender) {
+            return Err(SakRefusal::AnInUse);
         }
         if self.sak.knows(ki) {
             return Err(SakRefusal::Reused);

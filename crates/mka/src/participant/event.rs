@@ -81,6 +81,8 @@ pub enum MiReason {
     UnknownSak,
     /// The SAK distributed is one of before, and its PNs cannot be told.
     SakReused,
+    /// The SAK distributed has the AN of a SAK of the same key server that is still in use.
+    AnInUse,
     /// The key server has listed other members for the SAK than at first.
     MembersChanged,
     /// The data plane has given up the SAK, and the key server would not send another.

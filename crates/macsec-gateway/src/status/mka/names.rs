@@ -28,6 +28,7 @@ pub(crate) const fn mi_reason(reason: MiReason) -> &'static str {
         MiReason::SakReused => "the key server sends a SAK of before",
         MiReason::MembersChanged => "the key server lists other members for the same SAK",
         MiReason::SakAbandoned => "the SecY has given up the SAK, and needs another",
+        MiReason::AnInUse => "the key server sends a SAK with an AN that is in use",
         MiReason::PortEnabled => "the link is up",
     }
 }
