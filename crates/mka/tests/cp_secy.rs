@@ -50,6 +50,7 @@ impl Member {
                 port_enabled: true,
                 connect: Connect::Secure,
                 elected_self,
+                peers_transmit: false,
                 latest: None,
             },
             orders: VecDeque::new(),

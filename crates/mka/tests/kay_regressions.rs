@@ -84,3 +84,22 @@ fn a_receive_sa_that_failed_for_a_late_member_makes_for_another_sak() {
     all_hear_all(&mut lab);
     assert_eq!(lab.lan[1].closed(), 0, "the key of before goes on");
 }
+
+/// A key server that joins transmitted at once, as its own port was closed; whoever had its SAK first followed it and was
+/// not heard by who had not.
+#[test]
+fn a_key_server_that_joins_waits_until_all_have_its_sak() {
+    let mut lab = KayLab::of(5, &[16, 32, 1]);
+    lab.lan.take(2);
+    lab.secured_within(seconds(2));
+    lab.lan[1].order_delay = Duration::from_millis(400);
+    lab.send_data(DATA);
+    lab.lan.run_for(seconds(1));
+    lab.restart(2);
+    lab.lan.run_for(seconds(20));
+    lab.secured_within(seconds(1));
+    lab.stop_data();
+    assert!(lab.lan[2].is_key_server());
+    let others = [lab.lan[0].sci, lab.lan[1].sci];
+    assert_eq!(lab.lost_among(&others), 0, "{}", lab.show());
+}

@@ -29,6 +29,9 @@
 //! From RECEIVING and READY it goes to TRANSMIT also if the port is not open, as there is nothing to lose; from
 //! RECEIVING after 6 s whoever receives. With XPN only if all SSCIs are known.
 //!
+//! A key server that is new to its CA has something to lose though its own port is closed: the peers transmit with
+//! another key, and follow it to the new one whether all of them have that or not. It waits until all do.
+//!
 //! # Where it is not the figure
 //!
 //! - **A change of key server, suite or offset deletes no key.** It is a rollover to a new SAK. Only if that does
@@ -136,6 +139,8 @@ pub struct Inputs {
     pub connect: Connect,
     /// `electedSelf`: we are the key server.
     pub elected_self: bool,
+    /// Some live peer transmits with another key than [`ControlledPort::latest`].
+    pub peers_transmit: bool,
     /// What the peers say of [`ControlledPort::latest`].
     pub latest: Option<PeerReport>,
 }

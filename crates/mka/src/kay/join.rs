@@ -164,6 +164,10 @@ impl<R: Random> Kay<R> {
             port_enabled: self.port_enabled,
             connect: self.policy.connect(self.outcome, EapOutcome::Pending),
             elected_self: self.participant.key_server() == KeyServer::Us,
+            peers_transmit: self
+                .port
+                .latest()
+                .is_some_and(|latest| self.participant.others_transmit(latest.ki)),
             latest: self.port.latest().map(|latest| self.peer_report(latest.ki)),
         }
     }

@@ -374,6 +374,13 @@ impl<R: Random> Participant<R> {
         self.peers.get(server).is_some_and(|peer| key_use::transmits(peer, ki))
     }
 
+    /// Whether a live member reports that it transmits with another SAK than `ki`.
+    pub(crate) fn others_transmit(&self, ki: Ki) -> bool {
+        self.peers.live().any(|(peer, _)| {
+            peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx && key.ki != ki))
+        })
+    }
+
     /// Whether it is safe to transmit with the SAK agreed on last. With an XPN suite one has to know one's
     /// own SSCI, and the key server must have kept to its list of members.
     #[must_use]
