@@ -9,6 +9,7 @@ use std::time::Duration;
 use kay_lab::KayLab;
 use lab::seconds;
 use mka::order::{Action, OrderFailure};
+use netem::Link;
 
 const DATA: Duration = Duration::from_millis(20);
 
@@ -102,4 +103,22 @@ fn a_key_server_that_joins_waits_until_all_have_its_sak() {
     assert!(lab.lan[2].is_key_server());
     let others = [lab.lan[0].sci, lab.lan[1].sci];
     assert_eq!(lab.lost_among(&others), 0, "{}", lab.show());
+}
+
+/// Who has lost the key server takes a new MI. A successor that had made its SAK for the MIs of before went over to it with
+/// whoever was left, and cut the others off.
+#[test]
+fn a_successor_of_the_key_server_leaves_nobody_behind() {
+    for seed in 0..20 {
+        let mut lab = KayLab::of(seed, &[16, 32, 48, 64]);
+        lab.lan.set_links(Link { jitter: Duration::from_millis(20), ..Link::CLEAN });
+        lab.secured_within(seconds(2));
+        lab.lan.run_for(seconds(10));
+        lab.send_data(DATA);
+        lab.lan.take(0);
+        lab.lan.run_for(seconds(20));
+        lab.secured_within(seconds(1));
+        lab.stop_data();
+        assert_eq!(lab.lost(), 0, "seed {seed}: {}", lab.show());
+    }
 }

@@ -10,6 +10,7 @@ use super::{
     election::{KeyServer, NEVER},
     event::{Event, MiReason},
     key_use::receives,
+    peers::Peer,
     sak::{AgreedSak, SakInfo, SakMember},
 };
 use crate::{KeyError, Random, WrappedKey, xpn_salt};
@@ -58,9 +59,7 @@ impl<R: Random> Participant<R> {
         let Some(distribution) = self.distribution.as_ref().filter(|_| info.own == self.mi) else {
             return Some(RekeyReason::KeyServerChanged);
         };
-        let has_it =
-            |mi| self.sak.member(mi).is_some_and(|member| member.wants_macsec && !member.gone);
-        if self.peers.live().any(|(peer, heard)| heard.wants_macsec() && !has_it(peer.mi)) {
+        if self.without_sak().next().is_some() {
             return Some(RekeyReason::NewMember);
         }
         let lost = self.sak.members().iter().any(|member| member.gone);
@@ -85,6 +84,21 @@ impl<R: Random> Participant<R> {
         }
     }
 
+    /// The live peers that want MACsec and that the SAK was not made for.
+    fn without_sak(&self) -> impl Iterator<Item = &Peer> {
+        let has_it =
+            |mi| self.sak.member(mi).is_some_and(|member| member.wants_macsec && !member.gone);
+        let wants = self.peers.live().filter(|(_, heard)| heard.wants_macsec());
+        wants.map(|(peer, _)| peer).filter(move |peer| !has_it(peer.mi))
+    }
+
+    /// Whether to go over to our SAK would cut off a peer that transmits with the one before: one that has taken a new MI,
+    /// as all do that have lost a key server.
+    fn leaves_behind(&self) -> bool {
+        self.without_sak()
+            .any(|peer| peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx)))
+    }
+
     /// Looks at both places of every report: the key in use stands in either.
     fn pn_exhausted(&self, info: &SakInfo) -> bool {
         let limit = info.suite.rekey_pn();
@@ -107,7 +121,8 @@ impl<R: Random> Participant<R> {
             earliest =
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
         }
-        if let Some(since) = self.rollover_since {
+        let in_vain = self.distribution.is_some() && self.leaves_behind();
+        if let Some(since) = self.rollover_since.filter(|_| !in_vain) {
             earliest = earliest.max(since + self.life);
         }
         if self.better_peer_does_not_stand() {
@@ -222,14 +237,17 @@ impl<R: Random> Participant<R> {
         first
     }
 
-    /// Whether every live member that wants MACsec reports that it receives with `ki`.
+    /// Whether every live member that wants MACsec reports that it receives with `ki`, and nobody is left behind who uses
+    /// another SAK.
     pub(super) fn all_have(&self, ki: macsec::Ki) -> bool {
         let mut members = self
             .peers
             .live()
             .filter(|(peer, heard)| heard.wants_macsec() && self.sak.member(peer.mi).is_some())
             .peekable();
-        members.peek().is_some() && members.all(|member| receives(&member, ki))
+        members.peek().is_some()
+            && members.all(|member| receives(&member, ki))
+            && !self.leaves_behind()
     }
 
     /// What we decide, if it is ours to decide and the policy knows a way.
