@@ -37,7 +37,9 @@ impl Wire {
         loop {
             let arrival = self.frames.front().map(|(at, ..)| *at);
             let timeouts = self.stations.iter().filter_map(|one| one.next_timeout(self.now));
-            let Some(next) = timeouts.chain(arrival).min().filter(|next| *next <= end) else { break };
+            let Some(next) = timeouts.chain(arrival).min().filter(|next| *next <= end) else {
+                break;
+            };
             self.now = self.now.max(next);
             while let Some((_, from, frame)) = self.frames.pop_front_if(|(at, ..)| *at <= next) {
                 for to in (0..self.stations.len()).filter(|to| *to != from) {
