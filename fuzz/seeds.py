@@ -67,6 +67,23 @@ def main() -> None:
         write("mkpdu", f"{golden['id']}-raw", b"\x00" + frame)
         write("mkpdu", f"{golden['id']}-sealed", b"\x01" + frame[18:-16])
 
+    wait = b"\x02" + struct.pack("!H", 400)
+    pn = b"\x0e" + struct.pack("!QQ", 0xC000_0000_0000_0000, 1)
+    stories = {
+        "rekeys": b"\x0a" + wait + b"\x0a" + wait + pn + wait * 4,
+        "restarts": b"\x09" + wait * 3 + b"\x89" + wait * 3 + b"\x09\x89" + wait * 3,
+        "links": b"\x08" + wait + b"\x48" + wait * 3 + b"\x88" + wait * 20 + b"\xc8" + wait * 3,
+        "cuts": b"\x47" + wait * 20 + b"\x07" + wait * 5 + b"\xc7" + wait * 20 + b"\x87" + wait * 5,
+        "faults": b"\x1d\x0a" + wait * 9 + b"\x3d" + wait * 9 + b"\x0d\x0a" + wait * 9,
+        "slow": b"\x0b\x0a" + (wait + b"\x0c\x01\x4c\x01") * 9 + b"\x4b" + wait,
+        # which frame, how many octets of it, and where and what
+        "insider": b"".join(b"\x86" + bytes([n, 1, 10 * n, n]) + wait for n in range(16)),
+        "outsider": b"".join(b"\x05" + bytes([n, 0]) + b"\x04" + octets(bytes(n)) for n in range(16)),
+    }
+    for flags in range(8):
+        for name, story in stories.items():
+            write("kay", f"{name}-{flags}", bytes([flags * 0x25 & 0xFF]) + wait * 8 + story)
+
 
 if __name__ == "__main__":
     main()
