@@ -302,6 +302,19 @@ fn p23_a_key_server_with_a_sak_that_we_do_not_have_makes_us_take_a_new_mi() {
     assert_eq!(stage.station.new_mis(), [MiReason::UnknownSak]);
 }
 
+/// A key server that had not brought its newest SAK into use yet, and spoke of the one before, made a member that had only
+/// the newest take a new MI, and so needed another SAK, and so on.
+#[test]
+fn a_key_server_may_still_use_a_sak_from_before_our_first() {
+    let mut stage = client();
+    stage.distribute(|key| (key.key_number, key.an) = (3, An::ALL[2]));
+    for _ in 0..6 {
+        stage.uses([used(stage.ki(2), 1), used(stage.ki(1), 1)], None);
+        stage.hear();
+    }
+    assert_eq!(stage.station.new_mis(), []);
+}
+
 /// Pitfall 45: an old key that we do not know is nobody's business.
 #[test]
 fn p45_an_unknown_old_key_is_ignored() {

@@ -179,7 +179,12 @@ impl<R: Random> Participant<R> {
     fn unknown_latest(&self, body: &Body<'_>) -> Option<macsec::Ki> {
         self.listed_by_server(body).ok()?;
         let [latest, _]: [KeyUse; 2] = body.sak_use?.keys?;
-        let ours = |ki| self.sak.info().is_some_and(|info| info.ki == ki);
+        // One of before ours will go: the key server has yet to bring ours into use itself.
+        let ours = |ki| {
+            self.sak.info().is_some_and(|info| {
+                Mi::of_ki(info.ki) == Mi::of_ki(ki) && key_number(info.ki) >= key_number(ki)
+            })
+        };
         let installed = self.report.keys().any(|key| key.ki == latest.ki);
         let refused = self.refused.is_some_and(|(ki, _)| ki == latest.ki);
         let known = latest.is_none() || ours(latest.ki) || installed || refused;
