@@ -409,6 +409,21 @@ fn news_of_a_sak_are_repeated_quickly() {
     assert!(stage.hear().len() >= 4);
 }
 
+/// A rollover was waited for though nobody was left to complete it.
+#[test]
+fn a_rollover_to_a_sak_without_a_member_is_not_waited_for() {
+    let mut stage = server(config(1));
+    stage.say(|_| {}).unwrap();
+    assert_eq!(stage.station.generated(), [RekeyReason::First]);
+    let now = stage.now;
+    stage.station.participant.set_rollover(now, true);
+    // The member restarts.
+    stage.basic.actor = Member { mi: Mi([9; 12]), mn: 0 };
+    stage.say(|_| {}).unwrap();
+    stage.wait(seconds(1));
+    assert_eq!(stage.station.generated(), [RekeyReason::First, RekeyReason::NewMember]);
+}
+
 /// Pitfall 18: the upper half counts, and a lower half by itself says nothing.
 #[test]
 fn p18_exhaustion_of_a_peer_is_seen_in_64_bits() {

@@ -92,6 +92,12 @@ impl<R: Random> Participant<R> {
         wants.map(|(peer, _)| peer).filter(move |peer| !has_it(peer.mi))
     }
 
+    /// Whether nobody is left of those that the SAK was made for.
+    fn has_no_member(&self) -> bool {
+        let is_member = |mi| self.sak.member(mi).is_some_and(|member| !member.gone);
+        !self.peers.live().any(|(peer, _)| is_member(peer.mi))
+    }
+
     /// Whether to go over to our SAK would cut off a peer that transmits with the one before: one that has taken a new MI,
     /// as all do that have lost a key server.
     fn leaves_behind(&self) -> bool {
@@ -121,7 +127,7 @@ impl<R: Random> Participant<R> {
             earliest =
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
         }
-        let in_vain = self.distribution.is_some() && self.leaves_behind();
+        let in_vain = self.distribution.is_some() && (self.leaves_behind() || self.has_no_member());
         if let Some(since) = self.rollover_since.filter(|_| !in_vain) {
             earliest = earliest.max(since + self.life);
         }
