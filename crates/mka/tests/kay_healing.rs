@@ -16,7 +16,7 @@ use mka::{
 };
 use netem::Link;
 
-const DATA: Duration = Duration::from_millis(20);
+const DATA: Duration = Duration::from_millis(50);
 
 fn secured(seed: u64, priorities: &[u8]) -> KayLab {
     let mut lab = KayLab::of(seed, priorities);

@@ -15,7 +15,7 @@ use mka::{KayConfig, Suites};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
-const DATA: Duration = Duration::from_millis(10);
+const DATA: Duration = Duration::from_millis(30);
 
 fn cases() -> ProptestConfig {
     let number = std::env::var("MKA_SIMULATIONS").ok().and_then(|number| number.parse().ok());

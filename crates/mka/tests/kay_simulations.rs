@@ -171,8 +171,10 @@ proptest! {
             cause(&mut lab, trouble, links);
         }
         heal(&mut lab);
-        lab.secured_within(HEALING);
-        lab.lan.run_for(seconds(10));
+        // Early on they may take each other for what they were, and find out only when that expires.
+        lab.lan.run_for(HEALING / 2);
+        lab.secured_within(HEALING / 2);
+        lab.lan.run_for(seconds(5));
         lab.stop_data();
         lab.forget_data();
         let closed: Vec<_> = lab.lan.nodes().map(|station| station.closed()).collect();
