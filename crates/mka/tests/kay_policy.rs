@@ -96,9 +96,8 @@ fn should_secure_opens_after_a_life_time_and_is_secured_when_a_peer_comes() {
     let closed = lab.lan.now();
     assert!(closed >= gone + seconds(4) && closed <= gone + seconds(8), "{closed:?} {gone:?}");
     assert!(lab.lan[0].plane.is_empty());
-    let early = lab.lan.drive_until(closed + LIFE - Duration::from_millis(1), |lan| {
-        !is_closed(&lan[0])
-    });
+    let early =
+        lab.lan.drive_until(closed + LIFE - Duration::from_millis(1), |lan| !is_closed(&lan[0]));
     assert!(!early);
     lab.lan.run_for(Duration::from_millis(1));
     assert!(is_clear(&lab.lan[0]));

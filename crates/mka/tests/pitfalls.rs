@@ -1,5 +1,64 @@
-//! Traps that other implementations fell into, by the numbers of our list of them. Those about lengths are
-//! in `lengths.rs`, those about keys in `keys.rs`.
+//! Traps that other implementations fell into, by the numbers of our list of them; those of the codec are here.
+//!
+//! Where each has its test: here, in the file named, or in `src`.
+//!
+//! | | test |
+//! |---|---|
+//! | 1 | `pitfall_1_any_group_address_is_accepted_and_no_individual_one` |
+//! | 2 | `pitfall_2_the_icv_indicator_is_accepted_present_or_absent_and_sent_on_request` |
+//! | 3 | keys `pitfall_3_ckns_differ_by_their_length_too`; attacks `truncated_corrupt_and_foreign_mkpdus_change_nothing` |
+//! | 4 | lengths `pitfall_4_basic_length_is_29_to_60`; keys `long_ckns_are_cut_and_short_ones_filled_for_derivation_only` |
+//! | 5 | `pitfall_5_offset_bits_0_are_integrity_only_and_1_are_offset_0` |
+//! | 6 | `pitfall_6_each_flag_of_sak_use_has_its_bit`; kay_pitfalls `p06_p37_delay_protect_goes_with_a_hello_each_half_a_second` |
+//! | 7 | kay_pitfalls `p07_the_lowest_pn_told_is_two_seconds_old`; src `p07_the_lowest_pn_is_that_of_two_seconds_ago` |
+//! | 8 | `pitfall_8_sak_use_takes_just_the_octets_that_it_says` |
+//! | 9 | lengths `pitfall_9_peer_lists_are_multiples_of_16` |
+//! | 10 | `pitfall_10_and_18_unknown_sets_are_passed_over_whatever_their_type` |
+//! | 11 | keys `pitfall_11_session_ids_have_any_length` |
+//! | 12 | keys `cak_and_sak_of_128_and_256_bits_in_all_four_combinations` |
+//! | 13 | `pitfall_13_the_misprint_of_gcm_aes_128_is_read_and_never_written` |
+//! | 14 | `pitfall_14_a_distributed_cak_has_a_short_ckn_too`; lengths `pitfall_14_distributed_cak_is_25_to_72` |
+//! | 15 | `pitfall_15_sets_come_in_any_order`, `pitfall_15_newer_versions_of_mka_and_eapol_are_read_as_ours` |
+//! | 16 | lengths `pitfall_16_a_set_that_runs_into_the_icv_is_refused`, `every_buffer_that_is_too_short_is_an_error` |
+//! | 17 | keys `pitfall_17_and_53_the_salt_comes_from_the_ki`, `pitfall_17_sscis_by_sci_start_with_the_greatest`, `pitfall_17_sscis_by_list_leave_out_the_key_server` |
+//! | 18 | `pitfall_18_lowest_pns_have_64_bits`, `pitfall_18_sets_do_not_depend_on_the_version`; puppet `p18_exhaustion_of_a_peer_is_seen_in_64_bits` |
+//! | 19 | `pitfall_19_the_icv_is_not_over_vlan_tags` |
+//! | 20 | `pitfall_20_padding_behind_the_body_is_cut_off` |
+//! | 21 | src `p21_a_potential_peer_expires_however_much_it_says`; session `p21_p51_a_one_way_peer_delays_the_first_sak_by_a_life_time` |
+//! | 22 | src `p22_numbers_of_a_life_time_are_recent`; kay_simulations `ports_are_secured_on_a_bad_network` |
+//! | 23 | session `p23_a_client_that_loses_the_key_server_takes_a_new_mi`; puppet `p23_a_key_server_with_a_sak_that_we_do_not_have_makes_us_take_a_new_mi`; kay_healing `one_way_cuts_of_any_length` |
+//! | 24 | session `p24_a_restarted_client_is_back_within_two_seconds`; kay_pitfalls `p24_p46_restarted_peers_leave_no_scs_and_keys` |
+//! | 25 | attacks `p25_replayed_and_reflected_mkpdus_change_nothing`; kay_attacks `replays_at_once`, `reflections` |
+//! | 26 | session `p26_without_peers_there_is_no_agreement_and_no_sak`; kay_pitfalls `p26_p50_alone_a_port_is_closed_and_has_no_keys` |
+//! | 27 | src `p27_a_tie_is_broken_by_the_whole_sci`; kay_healing `ties_of_priorities` |
+//! | 28 | session `p28_a_former_key_server_distributes_no_more`; puppet `p28_one_that_is_key_server_again_makes_a_fresh_sak` |
+//! | 29 | session `p29_a_lonely_participant_sends_for_ever`; kay_healing `a_network_that_is_gone_for_an_hour` |
+//! | 30 | session `p30_sak_use_has_no_part_in_liveness`; kay_pitfalls `p30_slow_sas_do_not_make_peers_flap` |
+//! | 31 | kay_pitfalls `p31_a_missing_sak_use_is_told_once_and_costs_nothing` |
+//! | 32 | attacks `p32_a_malformed_mkpdu_counts_for_nothing` |
+//! | 33 | kay_pitfalls `p33_no_announcement_is_needed` |
+//! | 34 | src `p34_plain_text_is_decided_only_where_it_is_allowed`; kay_policy `a_key_server_that_wants_no_macsec_opens_the_ports_that_allow_it` |
+//! | 35 | not ours: a KaY has no queue of received frames; its caller hands over each, and empties its socket before it sleeps |
+//! | 36 | kay_pitfalls `p36_slow_hellos_at_both_ends_keep_a_session`; that both ends have the same is for the operator |
+//! | 37 | kay_pitfalls `p06_p37_delay_protect_goes_with_a_hello_each_half_a_second` |
+//! | 38 | session `p38_nobody_is_key_server_at_priority_255`; src `p38_priority_255_is_never_elected`; the warning is the gateway's |
+//! | 39 | keys `pitfall_39_a_ckn_in_text_is_pairs_of_digits_of_either_case` |
+//! | 40 | `pitfall_40_the_ethertype_is_configurable_and_the_icv_covers_it`; kay_pitfalls `p40_address_and_ethertype_are_configurable` |
+//! | 41 | cp_machine `a_server_seen_to_transmit_before_we_receive_is_not_forgotten`; cp_table `no_way_to_transmit_but_by_the_rules`; kay_pitfalls `p41_p43_sak_use_tells_the_truth`; kay_healing `losses_at_every_moment_of_a_rekey` |
+//! | 42 | cp_machine `a_transmit_sa_that_is_missing_is_no_dead_end`; kay_healing `data_planes_that_fail_one_kind_of_order_for_a_while` |
+//! | 43 | cp_machine `abandon_does_not_lose_the_new_sak`, `change_does_not_lose_the_new_sak_but_forgets_the_keys`; kay_pitfalls `p41_p43_sak_use_tells_the_truth` |
+//! | 44 | session `p44_exhaustion_is_seen_in_the_old_place_too`; kay_pitfalls `p44_a_peer_that_reports_nothing_is_watched`; kay_healing `packet_numbers_that_run_out_again_and_again` |
+//! | 45 | puppet `p45_an_unknown_old_key_is_ignored` |
+//! | 46 | crashes by timing are the compiler's to prevent; kay_pitfalls `p24_p46_restarted_peers_leave_no_scs_and_keys` |
+//! | 47 | puppet `p47_a_sak_of_before_is_refused_with_a_new_mi`; kay_session `a_ki_of_an_earlier_run_is_refused_with_a_new_mi`; the ledger in every laboratory |
+//! | 48 | kay_pitfalls `p48_a_data_plane_with_two_ans_gets_on` |
+//! | 49 | cp_machine `the_salt_and_ssci_of_xpn_are_there_before_any_sa`; `of_one_mind` in kay_lab, in every test there |
+//! | 50 | cp_machine `peers_come_and_go_under_a_key`; kay_pitfalls `p26_p50_alone_a_port_is_closed_and_has_no_keys`; the data plane in every laboratory |
+//! | 51 | session `p21_p51_a_one_way_peer_delays_the_first_sak_by_a_life_time` |
+//! | 52 | session `p52_saks_are_at_least_a_second_apart`; kay_pitfalls `p52_a_key_server_that_flaps_makes_few_saks` |
+//! | 53 | keys `pitfall_17_and_53_the_salt_comes_from_the_ki` |
+//! | 54 | kay_pitfalls `p54_the_default_suite_has_long_packet_numbers` |
+//! | 55 | not ours: the MTU is the gateway's |
 
 mod common;
 

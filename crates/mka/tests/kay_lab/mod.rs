@@ -60,8 +60,9 @@ pub(crate) struct Station {
     /// EnableTransmit, by KI.
     pub(crate) rotations: u64,
     saks: BTreeMap<[u8; 16], Vec<u8>>,
-    /// Who we are to the nonces of a key.
+    /// Who we are to the nonces of a key, and who the others are.
     senders: BTreeMap<[u8; 16], Vec<u8>>,
+    peers: BTreeMap<(Sci, [u8; 16]), Vec<u8>>,
     claimed: BTreeSet<[u8; 16]>,
     installed_at: BTreeMap<[u8; 16], Duration>,
     /// Of whom data has come under which key: such an SA is not made twice, as its PNs would begin anew.
@@ -104,6 +105,7 @@ impl Station {
             rotations: 0,
             saks: BTreeMap::new(),
             senders: BTreeMap::new(),
+            peers: BTreeMap::new(),
             claimed: BTreeSet::new(),
             installed_at: BTreeMap::new(),
             heard: BTreeSet::new(),
@@ -207,6 +209,8 @@ impl Station {
                 if !there && self.heard.contains(&(*sci, sa.ki.0)) {
                     return Err(OrderFailure::Refused);
                 }
+                let ssci = sa.ssci.map(|ssci| ssci.0.to_be_bytes().to_vec());
+                self.peers.insert((*sci, sa.ki.0), ssci.unwrap_or_else(|| sci.0.to_vec()));
             }
             Action::InstallKey(key) => {
                 self.saks.insert(key.ki().0, key.sak().expose_octets().to_vec());
@@ -409,7 +413,22 @@ impl KayLab {
         let deadline = self.lan.now() + time;
         let secured = self.lan.drive_until(deadline, |lan| common_ki(lan).is_some());
         assert!(secured, "not secured at {:?}:\n{}", self.lan.now(), self.show());
-        common_ki(&self.lan).unwrap()
+        let ki = common_ki(&self.lan).unwrap();
+        self.of_one_mind(ki);
+        ki
+    }
+
+    /// Pitfall 49: all have the same key under one name, and know each other's nonces.
+    #[track_caller]
+    fn of_one_mind(&self, ki: Ki) {
+        let stations: Vec<_> = self.lan.nodes().collect();
+        for one in &stations {
+            assert_eq!(one.saks[&ki.0], stations[0].saks[&ki.0]);
+            for other in stations.iter().filter(|other| other.sci != one.sci) {
+                let known_as = one.peers.get(&(other.sci, ki.0));
+                assert!(known_as.is_none_or(|sender| *sender == other.senders[&ki.0]));
+            }
+        }
     }
 
     /// Data sent by any station that another has not delivered, once nothing is under way.
