@@ -46,8 +46,8 @@ use macsec_io::{netlink::Netlink, netns::Namespace, sysctl, tap::Tap};
 
 pub(crate) use agent::run as guest_agent;
 use case::Case;
-pub(crate) use gateway::build as build_gateway;
 use gateway::Site;
+pub(crate) use gateway::build as build_gateway;
 use guest::Guest;
 use image::Image;
 use trial::Bed;

@@ -7,18 +7,20 @@ use std::{
 };
 
 use macsec::{An, ETHERTYPE_MACSEC, Ki, MacAddress, Sci};
+use macsec_gateway::status::MkaStatus;
 use mka::{Cak, Ckn, ETHERTYPE_EAPOL, Mi, Received};
 
 use super::{
     Result, Tools,
-    case::{Case, Kind},
+    case::Case,
     dissect,
     end::{End, Look},
     gateway::Gateway,
     process::Ending,
     secy,
+    shim::Driver,
     station::Station,
-    supplicant::Supplicant,
+    supplicant::{Settings, Supplicant},
     wait_for,
     wire::{Side, Wire},
 };
@@ -26,19 +28,13 @@ use super::{
 /// How long a session may take to come up or to change. Six seconds are usual.
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
+/// Between two looks at a session.
+const PERIOD: Duration = Duration::from_millis(100);
+
 /// Our end.
 pub(super) enum Ours {
     Gateway(Gateway),
     Supplicant(Supplicant),
-}
-
-impl Ours {
-    fn end(&mut self) -> &mut dyn End {
-        match self {
-            Self::Gateway(gateway) => gateway,
-            Self::Supplicant(supplicant) => supplicant,
-        }
-    }
 }
 
 /// Everything that a case needs. The ends go first, then what they stand on.
@@ -46,7 +42,7 @@ pub(super) struct Bed {
     pub(super) ours: Ours,
     pub(super) theirs: Supplicant,
     pub(super) wire: Wire,
-    case: Case,
+    pub(super) case: Case,
     logs: PathBuf,
     /// The SAKs that sessions were seen with.
     known: BTreeSet<Ki>,
@@ -67,19 +63,12 @@ impl Bed {
             Supplicant::new(wire.end(side), &tools.shim, places, name, settings)
         };
         let theirs = supplicant(Side::Theirs, "wpa", &case.theirs)?;
-        let ours = match case.kind {
-            Kind::Gateway => {
-                let namespace = wire.end(Side::Ours);
-                Ours::Gateway(Gateway::new(namespace, &tools.gateway, places, &case.ours)?)
-            }
-            Kind::Supplicant => {
-                let settings = super::supplicant::Settings {
-                    cak: case.ours.cak.clone(),
-                    ckn: case.ours.ckn.clone(),
-                    priority: case.ours.priority,
-                };
-                Ours::Supplicant(supplicant(Side::Ours, "wpa-ours", &settings)?)
-            }
+        let ours = if case.among_themselves {
+            let settings = Settings { priority: case.ours.priority, ..case.theirs.clone() };
+            Ours::Supplicant(supplicant(Side::Ours, "wpa-ours", &settings)?)
+        } else {
+            let end = wire.end(Side::Ours);
+            Ours::Gateway(Gateway::new(end, &tools.gateway, case.name, places, &case.ours)?)
         };
         Ok(Self {
             ours,
@@ -95,95 +84,119 @@ impl Bed {
 
     /// Starts both ends.
     pub(super) fn start(&mut self) -> Result<()> {
-        self.end(Side::Ours).start()?;
-        self.end(Side::Theirs).start()
+        self.start_end(Side::Ours)?;
+        self.start_end(Side::Theirs)
     }
 
-    /// Ends an end and starts it again.
-    pub(super) fn restart(&mut self, side: Side, how: Ending) -> Result<()> {
-        self.end(side).end(how)?;
-        self.end(side).start()
+    /// Starts one end.
+    pub(super) fn start_end(&mut self, side: Side) -> Result<()> {
+        self.of(side).start()
     }
 
-    fn end(&mut self, side: Side) -> &mut dyn End {
-        match side {
-            Side::Ours => self.ours.end(),
-            Side::Theirs => &mut self.theirs,
+    /// Ends one end.
+    pub(super) fn end(&mut self, side: Side, how: Ending) -> Result<()> {
+        self.of(side).end(how)
+    }
+
+    /// How one end stands.
+    pub(super) fn look(&mut self, side: Side) -> Result<Look> {
+        self.of(side).look()
+    }
+
+    /// Whether we are the key server.
+    pub(super) fn we_serve(&mut self) -> Result<bool> {
+        self.of(Side::Ours).is_key_server()
+    }
+
+    /// Our gateway.
+    pub(super) fn gateway(&self) -> Result<&Gateway> {
+        match &self.ours {
+            Ours::Gateway(gateway) => Ok(gateway),
+            Ours::Supplicant(_) => Err("our end is no gateway".into()),
         }
     }
 
-    /// How both ends stand.
-    pub(super) fn look(&mut self) -> Result<[Look; 2]> {
-        Ok([self.end(Side::Ours).look()?, self.end(Side::Theirs).look()?])
+    fn of(&mut self, side: Side) -> &mut dyn End {
+        match (side, &mut self.ours) {
+            (Side::Theirs, _) => &mut self.theirs,
+            (Side::Ours, Ours::Gateway(gateway)) => gateway,
+            (Side::Ours, Ours::Supplicant(supplicant)) => supplicant,
+        }
     }
 
-    /// Waits until both ends send and receive with a SAK that no session had before, and checks that it is the same
+    fn looks(&mut self) -> Result<[Look; 2]> {
+        Ok([self.look(Side::Ours)?, self.look(Side::Theirs)?])
+    }
+
+    /// Waits until both ends send and receive with a SAK that no session had before, and checks that they have the same
     /// indeed.
     pub(super) fn secured_anew(&mut self) -> Result<(Ki, An)> {
         let mut last = None;
         let agreed = wait_for("a session", PATIENCE, || {
-            let looks = self.look()?;
+            let looks = self.looks()?;
             let agreed = agreed(&looks).filter(|(ki, _)| !self.known.contains(ki));
             last = Some(looks);
             Ok(agreed)
         });
         let (ki, an) = agreed.map_err(|error| format!("{error}; last seen: {last:?}"))?;
         self.known.insert(ki);
-        let [ours, theirs] = self.look()?;
-        if ours.is_key_server == theirs.is_key_server {
-            return Err(format!("which one is the key server? {ours:?} {theirs:?}").into());
+        if self.of(Side::Ours).is_key_server()? == self.of(Side::Theirs).is_key_server()? {
+            return Err("the ends do not agree which of them is the key server".into());
         }
         self.exchange()?;
         Ok((ki, an))
     }
 
-    /// Asks our end for a new SAK.
-    pub(super) fn rekey(&mut self) -> Result<()> {
-        match &self.ours {
-            Ours::Gateway(gateway) => {
-                let output = gateway.rekey()?;
-                if !output.status.success() {
-                    return Err(format!("macsec rekey: {output:?}").into());
-                }
+    /// Checks that the session stays as it is for so long, and serves data then.
+    pub(super) fn holds(&mut self, time: Duration) -> Result<()> {
+        self.lasts(time)?;
+        self.exchange()
+    }
+
+    /// Checks that the session stays as it is for so long.
+    pub(super) fn lasts(&mut self, time: Duration) -> Result<()> {
+        let before = (self.looks()?, self.closings()?);
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            std::thread::sleep(PERIOD);
+            let now = (self.looks()?, self.closings()?);
+            if now.0.iter().zip(&before.0).any(|(now, before)| now.secured != before.secured)
+                || now.1 != before.1
+            {
+                return Err(format!("the session does not last: {before:?}, then {now:?}").into());
             }
-            Ours::Supplicant(_) => return Err("wpa_supplicant cannot be asked".into()),
         }
         Ok(())
     }
 
-    /// Whether we are the key server.
-    pub(super) fn we_serve(&mut self) -> Result<bool> {
-        Ok(self.end(Side::Ours).look()?.is_key_server)
-    }
-
-    /// Checks that the session stays as it is for so long.
-    pub(super) fn holds(&mut self, time: Duration) -> Result<()> {
-        let (before, closed) = (self.look()?, self.theirs.driver()?.closed);
-        let until = Instant::now() + time;
-        while Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(100));
-            let now = self.look()?;
-            if now[0].secured != before[0].secured || now[1].secured != before[1].secured {
-                return Err(format!("the session does not last: {before:?}, then {now:?}").into());
-            }
-        }
-        match self.theirs.driver()?.closed {
-            now if now != closed => Err("wpa_supplicant has closed its port".into()),
-            _ => self.exchange(),
-        }
+    /// How often the ports of both ends have been closed.
+    pub(super) fn closings(&mut self) -> Result<[usize; 2]> {
+        Ok([self.of(Side::Ours).closings()?, self.of(Side::Theirs).closings()?])
     }
 
     /// Checks that no session comes up for so long.
     pub(super) fn stays_apart(&mut self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         while Instant::now() < until {
-            let looks = self.look()?;
+            let looks = self.looks()?;
             if looks.iter().any(|look| look.secured.is_some()) {
                 return Err(format!("there is a session: {looks:?}").into());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(PERIOD);
         }
         Ok(())
+    }
+
+    /// Checks that our gateway says `what` in its status and in its log, and that its KaY is as it `ought` to be.
+    pub(super) fn complains(&self, what: &str, ought: fn(&MkaStatus) -> bool) -> Result<()> {
+        let mka = self.gateway()?.mka()?;
+        let in_status = mka.symptoms.iter().any(|symptom| symptom.contains(what));
+        let in_log =
+            self.gateway()?.log()?.lines().any(|line| line.contains("WARN") && line.contains(what));
+        match in_status && in_log && ought(&mka) {
+            true => Ok(()),
+            false => Err(format!("{what:?}: in the log: {in_log}; the status: {mka:?}").into()),
+        }
     }
 
     /// Has data frames pass both ways: those of our host are opened with what wpa_supplicant has told its driver, and
@@ -197,7 +210,7 @@ impl Bed {
             }
             Ours::Supplicant(supplicant) => {
                 let [ours, theirs] = [supplicant.driver()?, self.theirs.driver()?];
-                let sak = |driver: &super::shim::Driver| Some(driver.secured()?.1.sak.clone());
+                let sak = |driver: &Driver| Some(driver.secured()?.1.sak.clone());
                 if sak(&ours) != sak(&theirs) {
                     return Err("the ends have two SAKs under one name".into());
                 }
@@ -224,12 +237,11 @@ impl Bed {
     /// No SAK has two names, and none was used twice, nor a packet number with it.
     fn check_keys(&self) -> Result<()> {
         let sas = self.theirs.driver()?.all_transmit;
-        let (kis, saks): (BTreeSet<_>, BTreeSet<_>) =
-            sas.iter().map(|sa| (sa.ki, &sa.sak)).unzip();
+        let (kis, saks): (BTreeSet<_>, BTreeSet<_>) = sas.iter().map(|sa| (sa.ki, &sa.sak)).unzip();
         if kis.len() != sas.len() || saks.len() != sas.len() {
             return Err(format!("{} SAKs, {} KIs, {} SAs", saks.len(), kis.len(), sas.len()).into());
         }
-        let ours = self.frames(ETHERTYPE_MACSEC);
+        let ours = self.wire.sent(Side::Ours, ETHERTYPE_MACSEC);
         secy::check_nonces(&ours, sci(Side::Ours), &sas).map(drop)
     }
 
@@ -239,7 +251,7 @@ impl Bed {
         let ick = cak.ick(&ckn);
         let mut done: BTreeSet<Mi> = BTreeSet::new();
         let mut last: Option<(Mi, u32)> = None;
-        let frames = self.frames(ETHERTYPE_EAPOL);
+        let frames = self.wire.sent(Side::Ours, ETHERTYPE_EAPOL);
         for frame in &frames {
             let mkpdu = Received::parse(frame, ETHERTYPE_EAPOL)?.verify(&ick)?;
             let actor = mkpdu.body().basic.actor;
@@ -256,13 +268,6 @@ impl Bed {
             last = Some((actor.mi, actor.mn));
         }
         Ok(frames.len())
-    }
-
-    /// The frames that we have sent with this EtherType.
-    fn frames(&self, ethertype: u16) -> Vec<Vec<u8>> {
-        let ours = self.wire.seen(0).into_iter().filter(|frame| frame.from == Side::Ours);
-        let octets = ours.map(|frame| frame.octets);
-        octets.filter(|octets| octets.get(12..14) == Some(&ethertype.to_be_bytes())).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use macsec::{An, Ki, Sci};
 
 use super::{Result, process::Ending};
 
-/// One end, which may be us or wpa_supplicant.
+/// One end: our gateway or wpa_supplicant.
 pub(super) trait End {
     /// Starts it. It is not waited for.
     fn start(&mut self) -> Result<()>;
@@ -12,6 +12,10 @@ pub(super) trait End {
     fn end(&mut self, how: Ending) -> Result<()>;
     /// How it stands.
     fn look(&mut self) -> Result<Look>;
+    /// Whether it takes itself for the key server.
+    fn is_key_server(&self) -> Result<bool>;
+    /// How often its port has been closed so far.
+    fn closings(&self) -> Result<usize>;
 }
 
 /// How an end stands.
@@ -21,6 +25,4 @@ pub(super) struct Look {
     pub(super) secured: Option<(Ki, An)>,
     /// What it receives with.
     pub(super) receives: Vec<(Sci, An, Ki)>,
-    /// Whether it takes itself for the key server.
-    pub(super) is_key_server: bool,
 }

@@ -1,7 +1,7 @@
 //! An end that is our gateway: `macsec run` with `[port.mka]`.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -10,7 +10,12 @@ use std::{
 };
 
 use macsec::An;
-use macsec_io::netns::Resident;
+pub(super) use macsec_gateway::config::Isolation;
+use macsec_gateway::{
+    control::{self, Reply, Request},
+    status::{MkaStatus, PortStatus},
+};
+use macsec_io::netns::{Namespace, Resident};
 
 use super::{
     Result,
@@ -28,59 +33,72 @@ pub(super) struct Settings {
     pub(super) cak: Vec<u8>,
     pub(super) ckn: Vec<u8>,
     pub(super) priority: u8,
+    pub(super) isolation: Isolation,
     /// More lines of `[port.mka]`.
     pub(super) more: &'static str,
 }
 
 /// A gateway, which runs or not.
 pub(super) struct Gateway {
-    namespace: Arc<Resident>,
+    end: Arc<Resident>,
     program: PathBuf,
     directory: PathBuf,
-    logs: PathBuf,
+    log: PathBuf,
+    /// The name of the private namespace of its uplink, if it makes one.
+    namespace: String,
     process: Option<Process>,
 }
 
 impl Gateway {
-    /// One that is to run in `namespace`. Its files are in `directory`, its logs in `logs`.
+    /// One that is to run in the namespace of an end, for the case `name`. Its files are in `directory`, its log in
+    /// `logs`.
     pub(super) fn new(
-        namespace: Arc<Resident>,
+        end: Arc<Resident>,
         program: &Path,
+        name: &str,
         (directory, logs): (&Path, &Path),
         settings: &Settings,
     ) -> Result<Self> {
-        let (directory, logs) = (directory.to_owned(), logs.to_owned());
-        let new =
-            Self { namespace, program: program.to_owned(), directory, logs, process: None };
+        let new = Self {
+            end,
+            program: program.to_owned(),
+            directory: directory.to_owned(),
+            log: logs.join("gateway.log"),
+            namespace: format!("macsec-wpa-{}-{name}", std::process::id()),
+            process: None,
+        };
         new.write("cak", &hex::encode(&settings.cak))?;
         new.write("macsec.toml", &new.configuration(settings))?;
         Ok(new)
     }
 
-    /// The state of the port.
-    pub(super) fn status(&self) -> Result<serde_json::Value> {
-        use std::io::{BufRead, BufReader};
-        let mut stream = std::os::unix::net::UnixStream::connect(self.socket())?;
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
-        stream.write_all(b"{\"request\":\"status\"}\n")?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        let reply: serde_json::Value = serde_json::from_str(&line)?;
-        Ok(reply["status"]["ports"][0].clone())
+    /// Has it make a new SAK, as an operator does: by `macsec rekey`. If it will not, what it says.
+    pub(super) fn rekey(&self) -> Result<std::result::Result<(), String>> {
+        let output =
+            Command::new(&self.program).args(["rekey", "--socket"]).arg(self.socket()).output()?;
+        Ok(match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8(output.stderr)?),
+        })
     }
 
-    /// Asks for a new SAK, as an operator does.
-    pub(super) fn rekey(&self) -> Result<std::process::Output> {
-        let mut command = Command::new(&self.program);
-        Ok(command.args(["rekey", "--socket"]).arg(self.socket()).output()?)
+    /// What it says of its KaY.
+    pub(super) fn mka(&self) -> Result<MkaStatus> {
+        self.status()?.mka.ok_or_else(|| "the gateway says nothing of MKA".into())
     }
 
-    pub(super) fn log(&self) -> PathBuf {
-        self.logs.join("gateway.log")
+    /// What it has logged.
+    pub(super) fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.log)?)
     }
 
-    pub(super) fn configuration_file(&self) -> PathBuf {
-        self.directory.join("macsec.toml")
+    fn status(&self) -> Result<PortStatus> {
+        match control::ask(&self.socket(), Request::Status)? {
+            Reply::Status(status) => {
+                status.ports.into_iter().next().ok_or_else(|| "there is no port".into())
+            }
+            other => Err(format!("the gateway answers {other:?}").into()),
+        }
     }
 
     fn socket(&self) -> PathBuf {
@@ -88,20 +106,24 @@ impl Gateway {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.directory.join(name);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-        Ok(file?.write_all(text.as_bytes())?)
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        Ok(options.open(self.directory.join(name))?.write_all(text.as_bytes())?)
     }
 
     fn configuration(&self, settings: &Settings) -> String {
+        let isolation = match settings.isolation {
+            Isolation::Namespace => "namespace",
+            Isolation::Filter => "filter",
+        };
         format!(
             "control_socket = {socket:?}
             state_directory = {state:?}
+            namespace = {namespace:?}
             [[port]]
             name = \"wpa\"
             uplink = {INTERFACE:?}
-            isolation = \"filter\"
+            isolation = {isolation:?}
             tap = {TAP:?}
             cipher_suite = \"gcm-aes-128\"
             [port.mka]
@@ -112,6 +134,7 @@ impl Gateway {
             ",
             socket = self.socket(),
             state = self.directory.join("state"),
+            namespace = self.namespace,
             ckn = hex::encode(&settings.ckn),
             priority = settings.priority,
             more = settings.more,
@@ -121,16 +144,15 @@ impl Gateway {
 
 impl End for Gateway {
     fn start(&mut self) -> Result<()> {
-        let configuration = self.configuration_file();
+        let configuration = self.directory.join("macsec.toml");
         let configuration = configuration.to_str().ok_or("a path is no text")?;
         let arguments = ["run", "--config", configuration];
-        self.process =
-            Some(Process::start(&self.namespace, &self.program, &arguments, &self.log())?);
+        self.process = Some(Process::start(&self.end, &self.program, &arguments, &self.log)?);
         Ok(())
     }
 
     fn end(&mut self, how: Ending) -> Result<()> {
-        match self.process.take().ok_or("it does not run")?.end(how)? {
+        match self.process.take().ok_or("the gateway does not run")?.end(how)? {
             status if how == Ending::Terminated && !status.success() => {
                 Err(format!("the gateway ends with {status}").into())
             }
@@ -140,30 +162,40 @@ impl End for Gateway {
 
     fn look(&mut self) -> Result<Look> {
         if self.process.as_mut().is_none_or(Process::has_ended) {
-            return Err(format!("the gateway does not run: see {}", self.log().display()).into());
+            return Err(format!("the gateway does not run: see {}", self.log.display()).into());
         }
         // It may not listen yet.
         self.status().map_or_else(|_| Ok(Look::default()), |status| look(&status))
     }
+
+    fn is_key_server(&self) -> Result<bool> {
+        Ok(self.mka()?.key_server.is_some_and(|server| server.is_self))
+    }
+
+    fn closings(&self) -> Result<usize> {
+        Ok(self.log()?.matches("controlled_port_enabled=false").count())
+    }
 }
 
-fn look(port: &serde_json::Value) -> Result<Look> {
-    let mut look = Look::default();
-    look.is_key_server = port["mka"]["key-server"]["is-self"] == true;
-    let open = port["controlled-port-enabled"] == true && port["secured"] == true;
-    let list = |v: &serde_json::Value| v.as_array().cloned().unwrap_or_default();
-    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
-    let an = |sa: &serde_json::Value| An::from_low_bits(sa["an"].as_u64().unwrap_or_default() as u8);
-    for sa in list(&port["secy"]["transmit-sc"]["transmit-sa"]) {
-        if open && sa["in-use"] == true {
-            look.secured = Some((text(&sa["key-identifier"]).parse()?, an(&sa)));
-        }
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Before the namespace that its uplink is in.
+        self.process = None;
+        let _ = Namespace::unpin(&self.namespace);
     }
-    for sc in list(&port["secy"]["receive-sc"]) {
-        for sa in list(&sc["receive-sa"]) {
-            if sa["in-use"] == true {
-                look.receives.push((text(&sc["sci"]).parse()?, an(&sa), text(&sa["key-identifier"]).parse()?));
-            }
+}
+
+fn look(port: &PortStatus) -> Result<Look> {
+    let mut look = Look::default();
+    let Some(secy) = &port.secy else { return Ok(look) };
+    let open = port.controlled_port_enabled && port.secured;
+    if let Some(sa) = secy.transmit_sc.transmit_sa.iter().find(|sa| sa.in_use && open) {
+        look.secured = Some((sa.key_identifier.parse()?, An::from_low_bits(sa.an)));
+    }
+    for sc in &secy.receive_sc {
+        for sa in sc.receive_sa.iter().filter(|sa| sa.in_use) {
+            let an = An::from_low_bits(sa.an);
+            look.receives.push((sc.sci.parse()?, an, sa.key_identifier.parse()?));
         }
     }
     Ok(look)

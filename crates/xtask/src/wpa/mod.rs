@@ -22,6 +22,7 @@ mod process;
 mod secy;
 mod shim;
 mod station;
+mod story;
 mod supplicant;
 mod wire;
 
@@ -41,7 +42,7 @@ use bed::Bed;
 use case::Case;
 
 /// Cases at a time. They wait most of the time.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 10;
 
 /// Which cases to run.
 #[derive(Args)]
@@ -68,7 +69,8 @@ pub(crate) struct Tools {
 
 /// Runs the cases asked for. `true`: all have passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    let mut cases = Case::all();
+    let mut cases =
+        options.hold.map_or_else(Case::all, |minutes| Case::held(minutes, options.rekeys));
     if let Some(name) = options.names.iter().find(|name| cases.iter().all(|c| c.name != **name)) {
         return Err(format!("there is no case {name}: see --list").into());
     }
@@ -86,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let tshark = PathBuf::from("tshark");
     let tools = Tools {
         shim: shim::build(&directory)?,
-        gateway: match std::env::var_os("TEMP_GW") { Some(path) => path.into(), None => crate::interop::build_gateway()? },
+        gateway: crate::interop::build_gateway()?,
         tshark: dissect::is_installed(&tshark).then_some(tshark),
     };
     if tools.tshark.is_none() {

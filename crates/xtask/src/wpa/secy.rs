@@ -7,7 +7,10 @@ use macsec::{
     ReceiveScSlot, Sak, Sci, SecTag, SecY, TAILROOM, TransmitSa,
 };
 
-use super::{Result, shim::{Driver, Sa}};
+use super::{
+    Result,
+    shim::{Driver, Sa},
+};
 
 type SmallSecY =
     SecY<Portable, [KeySlot<<Portable as macsec::Backend>::Key>; 1], [ReceiveScSlot; 1]>;

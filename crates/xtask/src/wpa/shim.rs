@@ -48,7 +48,7 @@ pub(super) struct Driver {
     /// Every transmit SA that ever was, in this process and in those before.
     pub(super) all_transmit: Vec<Sa>,
     /// How often the port has been closed, with or without its process.
-    pub(super) closed: usize,
+    pub(super) closings: usize,
 }
 
 impl Driver {
@@ -97,7 +97,7 @@ impl Driver {
             "delete-link" => self.forget(),
             "port" => {
                 let open = number("open")? != 0;
-                self.closed += usize::from(self.port_open && !open);
+                self.closings += usize::from(self.port_open && !open);
                 self.port_open = open;
             }
             "add-txsa" => {
@@ -130,9 +130,9 @@ impl Driver {
     }
 
     fn forget(&mut self) {
-        let closed = self.closed + usize::from(self.port_open);
+        let closings = self.closings + usize::from(self.port_open);
         let all_transmit = std::mem::take(&mut self.all_transmit);
-        *self = Self { all_transmit, closed, ..Self::default() };
+        *self = Self { all_transmit, closings, ..Self::default() };
     }
 }
 
@@ -174,7 +174,7 @@ link an=1 encrypt=1";
         if cfg!(target_endian = "little") {
             assert_eq!(sa.ki.to_string(), "ca0bb36b3ddf868b0f76160400000002");
         }
-        assert_eq!(secured.closed, 0);
+        assert_eq!(secured.closings, 0);
         for more in [
             "port open=0",
             "update-txsa an=1 active=0",
@@ -186,7 +186,10 @@ link an=1 encrypt=1";
             let driver = driver(&format!("{SESSION}\n{more}"));
             assert!(driver.secured().is_none(), "{more}");
             assert_eq!(driver.all_transmit.len(), 1);
-            assert_eq!(driver.closed, usize::from(!more.contains("sa") && !more.contains("rxsc")));
+            assert_eq!(
+                driver.closings,
+                usize::from(!more.contains("sa") && !more.contains("rxsc"))
+            );
         }
     }
 

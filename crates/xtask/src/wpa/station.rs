@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
+use macsec::ETHERTYPE_MACSEC;
 use macsec_io::packet::{PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig};
 
 use super::{
@@ -43,7 +44,7 @@ impl Station {
     /// Sends frames both ways. Those of the peer are protected from `next_pn` on; returns the one after.
     pub(super) fn exchange(&self, wire: &Wire, driver: &Driver, next_pn: u64) -> Result<u64> {
         let mut secy = TheirSecy::new(driver, sci(Side::Ours), next_pn)?;
-        let start = wire.count();
+        let start = wire.sent(Side::Ours, ETHERTYPE_MACSEC).len();
         let ours: Vec<_> = PAYLOADS.map(|len| frame(Side::Ours, len)).into();
         for frame in &ours {
             self.tx.borrow_mut().push(frame).map_err(|error| format!("{error:?}"))?;
@@ -51,11 +52,10 @@ impl Station {
         self.tx.borrow_mut().flush()?;
         let mut arrived = Vec::new();
         wait_for("frames of our host", PATIENCE, || {
-            let data = wire.seen(start).into_iter().filter(|frame| {
-                frame.from == Side::Ours && frame.octets.get(12..14) != Some(&[0x88, 0x8e])
-            });
-            for frame in data.skip(arrived.len()) {
-                arrived.push(secy.validate(frame.octets)?);
+            for frame in
+                wire.sent(Side::Ours, ETHERTYPE_MACSEC).into_iter().skip(start + arrived.len())
+            {
+                arrived.push(secy.validate(frame)?);
             }
             Ok((arrived.len() >= ours.len()).then_some(()))
         })?;

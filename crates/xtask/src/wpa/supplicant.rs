@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use macsec::An;
 use macsec_io::netns::Resident;
 
 use super::{
@@ -50,7 +51,7 @@ impl Settings {
 
 /// A wpa_supplicant, which runs or not.
 pub(super) struct Supplicant {
-    namespace: Arc<Resident>,
+    end: Arc<Resident>,
     library: PathBuf,
     directory: PathBuf,
     logs: PathBuf,
@@ -60,16 +61,16 @@ pub(super) struct Supplicant {
 }
 
 impl Supplicant {
-    /// One that is to run in `namespace`. Its files are below `directory`, its logs below `logs`.
+    /// One that is to run in the namespace of an end. Its files are below `directory`, its logs below `logs`.
     pub(super) fn new(
-        namespace: Arc<Resident>,
+        end: Arc<Resident>,
         library: &Path,
         (directory, logs): (&Path, &Path),
         name: &'static str,
         settings: &Settings,
     ) -> Result<Self> {
         let new = Self {
-            namespace,
+            end,
             library: library.to_owned(),
             directory: directory.to_owned(),
             logs: logs.to_owned(),
@@ -85,8 +86,8 @@ impl Supplicant {
         Driver::read(&self.driver_log())
     }
 
-    /// Has its driver tell `next_pn` of the transmit SA with this AN from now on.
-    pub(super) fn tell_pn(&self, an: u8, next_pn: u32) -> Result<()> {
+    /// Has its driver tell `next_pn` of the transmit SA with this AN from now on, and of no other.
+    pub(super) fn tell_pn(&self, an: An, next_pn: u32) -> Result<()> {
         Ok(fs::write(self.file("pn"), format!("{an} {next_pn}\n"))?)
     }
 
@@ -100,18 +101,6 @@ impl Supplicant {
 
     fn driver_log(&self) -> PathBuf {
         self.logs.join(format!("{}-driver.log", self.name))
-    }
-
-    /// Whether it says that it is the key server. One that has not come up yet says nothing.
-    fn is_key_server(&self) -> Result<bool> {
-        let output = Command::new("/usr/sbin/wpa_cli")
-            .arg("-p")
-            .arg(self.control())
-            .args(["-i", INTERFACE, "status"])
-            .output()
-            .map_err(|error| format!("wpa_cli: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text.lines().any(|line| line == "is_key_server=Yes"))
     }
 }
 
@@ -131,13 +120,13 @@ impl End for Supplicant {
         ];
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let log = self.logs.join(self.name).with_extension("log");
-        let process = Process::start(&self.namespace, Path::new("env"), &arguments, &log)?;
+        let process = Process::start(&self.end, Path::new("env"), &arguments, &log)?;
         self.process = Some(process);
         Ok(())
     }
 
     fn end(&mut self, how: Ending) -> Result<()> {
-        self.process.take().ok_or("it does not run")?.end(how).map(drop)
+        self.process.take().ok_or("wpa_supplicant does not run")?.end(how).map(drop)
     }
 
     fn look(&mut self) -> Result<Look> {
@@ -148,7 +137,22 @@ impl End for Supplicant {
         Ok(Look {
             secured: driver.secured().map(|(an, sa)| (sa.ki, an)),
             receives: driver.receive_sas().map(|(sci, an, sa)| (sci, an, sa.ki)).collect(),
-            is_key_server: self.is_key_server()?,
         })
+    }
+
+    /// One that has not come up yet says nothing.
+    fn is_key_server(&self) -> Result<bool> {
+        let output = Command::new("/usr/sbin/wpa_cli")
+            .arg("-p")
+            .arg(self.control())
+            .args(["-i", INTERFACE, "status"])
+            .output()
+            .map_err(|error| format!("wpa_cli: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().any(|line| line == "is_key_server=Yes"))
+    }
+
+    fn closings(&self) -> Result<usize> {
+        Ok(self.driver()?.closings)
     }
 }

@@ -48,6 +48,14 @@ impl Side {
         [0x02, 0x4d, 0x53, 0, 0, self as u8 + 1]
     }
 
+    /// The other one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Ours => Self::Theirs,
+            Self::Theirs => Self::Ours,
+        }
+    }
+
     /// The interface in the middle that its own is connected to.
     fn middle(self) -> &'static str {
         match self {
@@ -63,6 +71,8 @@ pub(super) struct Seen {
     pub(super) from: Side,
     pub(super) octets: Vec<u8>,
     at: SystemTime,
+    /// It was the test that sent it.
+    forged: bool,
 }
 
 /// What the thread shares with the test.
@@ -143,20 +153,22 @@ impl Wire {
         lock(&self.shared.to_send).push((side, octets));
     }
 
-    /// How many frames have been on the wire.
-    pub(super) fn count(&self) -> usize {
-        lock(&self.shared.seen).len()
+    /// What has been on the wire.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        lock(&self.shared.seen).clone()
     }
 
-    /// What has been on the wire behind the first `start` frames.
-    pub(super) fn seen(&self, start: usize) -> Vec<Seen> {
-        lock(&self.shared.seen).get(start..).unwrap_or_default().to_vec()
+    /// The frames that an end has sent with this EtherType.
+    pub(super) fn sent(&self, side: Side, ethertype: u16) -> Vec<Vec<u8>> {
+        let frames = self.seen().into_iter().filter(|seen| seen.from == side && !seen.forged);
+        let octets = frames.map(|seen| seen.octets);
+        octets.filter(|octets| octets.get(12..14) == Some(&ethertype.to_be_bytes())).collect()
     }
 
-    /// Writes what has been on the wire.
+    /// Writes what the ends have sent.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let mut writer = PcapWriter::new(File::create(path)?)?;
-        for frame in self.seen(0) {
+        for frame in self.seen().iter().filter(|seen| !seen.forged) {
             let at = frame.at.duration_since(UNIX_EPOCH).unwrap_or_default();
             let len = u32::try_from(frame.octets.len())?;
             writer.write_packet(&PcapPacket::new(at, len, &frame.octets))?;
@@ -190,20 +202,20 @@ fn pass(shared: &Shared, mut rings: [Rings; 2]) {
     while !shared.stop.load(Ordering::Acquire) {
         let sources = [rings[0].0.as_fd(), rings[1].0.as_fd()];
         let _ = poll::wait_readable(sources, Some(PERIOD));
-        let mut frames = std::mem::take(&mut *lock(&shared.to_send));
+        let mut frames: Vec<_> =
+            lock(&shared.to_send).drain(..).map(|(side, octets)| (side, octets, true)).collect();
         for side in Side::BOTH {
             let rx = &mut rings[side as usize].0;
             let _ = rx.take_error();
-            rx.receive(SLOTS, |octets| frames.push((side, octets.to_vec())));
+            rx.receive(SLOTS, |octets| frames.push((side, octets.to_vec(), false)));
         }
-        for (from, octets) in frames {
+        for (from, octets, forged) in frames {
             if !shared.lossy[from as usize].load(Ordering::Acquire) {
-                // Of two ends, the other one.
-                let tx = &mut rings[1 - from as usize].1;
+                let tx = &mut rings[from.other() as usize].1;
                 let _ = tx.push(&octets);
                 let _ = tx.flush();
             }
-            lock(&shared.seen).push(Seen { from, octets, at: SystemTime::now() });
+            lock(&shared.seen).push(Seen { from, octets, at: SystemTime::now(), forged });
         }
     }
 }
