@@ -283,3 +283,28 @@ fn agreed([ours, theirs]: &[Look; 2]) -> Option<(Ki, An)> {
     let both = receives(ours, Side::Theirs) && receives(theirs, Side::Ours);
     (theirs.secured == ours.secured && both).then_some((ki, an))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_agree_on_one_key_both_ways_or_not_at_all() {
+        let (ki, an) = (Ki([1; 16]), An::ALL[2]);
+        let look = |from, (ki, an)| Look {
+            secured: Some((ki, an)),
+            receives: vec![(sci(from), an, ki)],
+        };
+        let ours = look(Side::Theirs, (ki, an));
+        assert_eq!(agreed(&[ours.clone(), look(Side::Ours, (ki, an))]), Some((ki, an)));
+        for theirs in [
+            look(Side::Ours, (Ki([2; 16]), an)),
+            look(Side::Ours, (ki, an.next())),
+            look(Side::Theirs, (ki, an)),
+            Look { secured: None, ..look(Side::Ours, (ki, an)) },
+            Look::default(),
+        ] {
+            assert_eq!(agreed(&[ours.clone(), theirs.clone()]), None, "{theirs:?}");
+        }
+    }
+}

@@ -92,3 +92,45 @@ fn secy_of(own: Sci, peer: Sci, an: An, sa: &Sa) -> Result<SmallSecY> {
     secy.enable_receive_sa(peer, an)?;
     Ok(secy)
 }
+
+#[cfg(test)]
+mod tests {
+    use macsec::{Ki, MacAddress};
+
+    use super::*;
+
+    const SENDER: Sci = Sci::new(MacAddress([2; 6]), 1);
+
+    fn sa(number: u8) -> Sa {
+        Sa { ki: Ki([number; 16]), sak: vec![number; 16], pn: 1, active: true }
+    }
+
+    /// Frames of a process that has started anew with the SA: its packet numbers begin at 1.
+    fn frames(sa: &Sa, count: usize) -> Vec<Vec<u8>> {
+        let an = An::default();
+        let mut secy = secy_of(SENDER, Sci::default(), an, sa).unwrap();
+        let confidentiality = Default::default();
+        let transmit = TransmitSa { an, ki: sa.ki, ssci: None, next_pn: 1, confidentiality };
+        secy.install_transmit_sa(&transmit).unwrap();
+        secy.enable_transmit_sa(an).unwrap();
+        let mut secy = TheirSecy(secy);
+        let frame = [&[3; 6][..], &[2; 6], &[0x88, 0xb5, 1, 2, 3]].concat();
+        (0..count).map(|_| secy.protect(&frame).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_packet_number_that_comes_twice_is_found() {
+        let (first, second) = (sa(1), sa(2));
+        let sas = [first.clone(), second.clone()];
+        let good = [frames(&first, 3), frames(&second, 3)].concat();
+        assert_eq!(check_nonces(&good, SENDER, &sas).unwrap(), 6);
+        let again = [frames(&first, 3), frames(&second, 3), frames(&first, 1)].concat();
+        assert!(check_nonces(&again, SENDER, &sas).unwrap_err().to_string().contains("twice"));
+    }
+
+    #[test]
+    fn a_frame_under_a_key_that_nobody_knows_is_found() {
+        let error = check_nonces(&frames(&sa(3), 1), SENDER, &[sa(1)]).unwrap_err();
+        assert!(error.to_string().contains("0 of the keys"), "{error}");
+    }
+}

@@ -34,7 +34,7 @@ pub(super) struct Sa {
     pub(super) ki: Ki,
     pub(super) sak: Vec<u8>,
     pub(super) pn: u64,
-    active: bool,
+    pub(super) active: bool,
 }
 
 /// The driver, as it would be after all that it was told.
