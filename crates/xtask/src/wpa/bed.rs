@@ -128,8 +128,8 @@ impl Bed {
         Ok([self.look(Side::Ours)?, self.look(Side::Theirs)?])
     }
 
-    /// Waits until both ends send and receive with a SAK that no session had before, and checks that they have the same
-    /// indeed.
+    /// Waits until both ends send and receive with a SAK that no session had before, and checks
+    /// that they have the same indeed.
     pub(super) fn secured_anew(&mut self) -> Result<(Ki, An)> {
         let mut last = None;
         let agreed = wait_for("a session", PATIENCE, || {
@@ -187,7 +187,8 @@ impl Bed {
         Ok(())
     }
 
-    /// Checks that our gateway says `what` in its status and in its log, and that its KaY is as it `ought` to be.
+    /// Checks that our gateway says `what` in its status and in its log, and that its KaY is as it
+    /// `ought` to be.
     pub(super) fn complains(&self, what: &str, ought: fn(&MkaStatus) -> bool) -> Result<()> {
         let mka = self.gateway()?.mka()?;
         let in_status = mka.symptoms.iter().any(|symptom| symptom.contains(what));
@@ -199,8 +200,8 @@ impl Bed {
         }
     }
 
-    /// Has data frames pass both ways: those of our host are opened with what wpa_supplicant has told its driver, and
-    /// those that it would send must reach our host.
+    /// Has data frames pass both ways: those of our host are opened with what wpa_supplicant has
+    /// told its driver, and those that it would send must reach our host.
     fn exchange(&mut self) -> Result<()> {
         match &self.ours {
             Ours::Gateway(_) => {
@@ -219,8 +220,9 @@ impl Bed {
         Ok(())
     }
 
-    /// Checks what was on the wire in the whole case, and keeps it.
-    pub(super) fn check_wire(&self, tools: &Tools) -> Result<()> {
+    /// Checks what was on the wire in the whole case, and keeps it; and that our log keeps our
+    /// keys.
+    pub(super) fn check_traces(&self, tools: &Tools) -> Result<()> {
         let capture = self.logs.join("wire.pcap");
         self.wire.write(&capture)?;
         self.check_keys()?;
@@ -234,12 +236,20 @@ impl Bed {
         }
     }
 
-    /// No SAK has two names, and none was used twice, nor a packet number with it.
+    /// No SAK has two names, none was used twice, nor a packet number with it, and none stands in
+    /// our log.
     fn check_keys(&self) -> Result<()> {
         let sas = self.theirs.driver()?.all_transmit;
         let (kis, saks): (BTreeSet<_>, BTreeSet<_>) = sas.iter().map(|sa| (sa.ki, &sa.sak)).unzip();
         if kis.len() != sas.len() || saks.len() != sas.len() {
             return Err(format!("{} SAKs, {} KIs, {} SAs", saks.len(), kis.len(), sas.len()).into());
+        }
+        if let Ours::Gateway(gateway) = &self.ours {
+            let log = gateway.log()?;
+            let keys = saks.iter().copied().chain([&self.case.ours.cak]);
+            if keys.map(hex::encode).any(|key| log.contains(&key)) {
+                return Err("our log shows a key".into());
+            }
         }
         let ours = self.wire.sent(Side::Ours, ETHERTYPE_MACSEC);
         secy::check_nonces(&ours, sci(Side::Ours), &sas).map(drop)
@@ -291,10 +301,8 @@ mod tests {
     #[test]
     fn ends_agree_on_one_key_both_ways_or_not_at_all() {
         let (ki, an) = (Ki([1; 16]), An::ALL[2]);
-        let look = |from, (ki, an)| Look {
-            secured: Some((ki, an)),
-            receives: vec![(sci(from), an, ki)],
-        };
+        let look =
+            |from, (ki, an)| Look { secured: Some((ki, an)), receives: vec![(sci(from), an, ki)] };
         let ours = look(Side::Theirs, (ki, an));
         assert_eq!(agreed(&[ours.clone(), look(Side::Ours, (ki, an))]), Some((ki, an)));
         for theirs in [

@@ -84,7 +84,8 @@ impl Case {
         ]
     }
 
-    /// The cases of `--hold`: two sessions that last for `minutes` and change their SAK `rekeys` times.
+    /// The cases of `--hold`: two sessions that last for `minutes` and change their SAK `rekeys`
+    /// times.
     pub(super) fn held(minutes: u32, rekeys: u32) -> Vec<Self> {
         let hold = Hold { time: minutes * Duration::from_secs(60), rekeys };
         let cases = [

@@ -11,7 +11,8 @@ pub(super) fn is_installed(tshark: &Path) -> bool {
     Command::new(tshark).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Checks that tshark finds `count` MKPDUs from `mac` in a capture, and nothing to complain of in them.
+/// Checks that tshark finds `count` MKPDUs from `mac` in a capture, and nothing to complain of in
+/// them.
 pub(super) fn check(tshark: &Path, capture: &Path, mac: [u8; 6], count: usize) -> Result<()> {
     let mac = mac.map(|octet| format!("{octet:02x}")).join(":");
     let output = Command::new(tshark)

@@ -50,8 +50,8 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// One that is to run in the namespace of an end, for the case `name`. Its files are in `directory`, its log in
-    /// `logs`.
+    /// One that is to run in the namespace of an end, for the case `name`. Its files are in
+    /// `directory`, its log in `logs`.
     pub(super) fn new(
         end: Arc<Resident>,
         program: &Path,

@@ -1,4 +1,5 @@
-//! `cargo xtask wpa`: our gateway's MKA against a peer that we have not written, Debian's wpa_supplicant.
+//! `cargo xtask wpa`: our gateway's MKA against a peer that we have not written, Debian's
+//! wpa_supplicant.
 //!
 //! ```text
 //!       our namespace                                       their namespace
@@ -6,12 +7,13 @@
 //!                              veth                veth
 //! ```
 //!
-//! Frames pass through the test, which keeps them and can lose them. wpa_supplicant is Debian's, unmodified, with its
-//! driver for the kernel's macsec; a library of ours (`wpa/shim.c`) answers in the kernel's place and keeps what it is
-//! told. So the test knows each SAK, opens what our gateway sends, and sends what wpa_supplicant's kernel would.
+//! Frames pass through the test, which keeps them and can lose them. wpa_supplicant is Debian's,
+//! unmodified, with its driver for the kernel's macsec; a library of ours (`wpa/shim.c`) answers in
+//! the kernel's place and keeps what it is told. So the test knows each SAK, opens what our gateway
+//! sends, and sends what wpa_supplicant's kernel would.
 //!
-//! All processes die with the threads that live in the namespaces, and these have no names, so nothing is left when
-//! this process ends.
+//! All processes die with the threads that live in the namespaces, and these have no names, so
+//! nothing is left when this process ends.
 
 mod bed;
 mod case;
@@ -91,6 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         gateway: crate::interop::build_gateway()?,
         tshark: dissect::is_installed(&tshark).then_some(tshark),
     };
+    println!("{}", supplicant::version()?);
     if tools.tshark.is_none() {
         println!("WARNING: SKIPPED tshark's view of our MKPDUs: there is no tshark");
     }
@@ -125,9 +128,9 @@ fn passes(case: &Case, tools: &Tools, logs: &Path) -> bool {
     let begin = Instant::now();
     let result = Bed::new(case, tools, logs).and_then(|mut bed| {
         let result = (case.story)(&mut bed);
-        // The wire may tell why the story ended badly.
-        let wire = bed.check_wire(tools);
-        result.and(wire)
+        // All the same: what was on the wire is kept there.
+        let traces = bed.check_traces(tools);
+        result.and(traces)
     });
     let verdict = if result.is_ok() { "ok" } else { "FAILED" };
     let fault = result.err().map(|error| format!("\n        {error}")).unwrap_or_default();

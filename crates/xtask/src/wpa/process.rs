@@ -28,7 +28,8 @@ pub(super) enum Ending {
 pub(super) struct Process(Child);
 
 impl Process {
-    /// Starts `program` with `arguments` in the namespace of `resident`. What it says is added to `log`.
+    /// Starts `program` with `arguments` in the namespace of `resident`. What it says is added to
+    /// `log`.
     pub(super) fn start(
         resident: &Resident,
         program: &Path,

@@ -1,4 +1,5 @@
-//! The data plane that wpa_supplicant lacks here: a SecY with the SAs that its driver was told to make.
+//! The data plane that wpa_supplicant lacks here: a SecY with the SAs that its driver was told to
+//! make.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ use super::{
 type SmallSecY =
     SecY<Portable, [KeySlot<<Portable as macsec::Backend>::Key>; 1], [ReceiveScSlot; 1]>;
 
-/// The SecY of a moment: with the SA that the driver sends with, and those of `peer` with the same key.
+/// The SecY of a moment: with the SA that the driver sends with, and those of `peer` with the same
+/// key.
 pub(super) struct TheirSecy(SmallSecY);
 
 impl TheirSecy {
@@ -48,8 +50,8 @@ impl TheirSecy {
     }
 }
 
-/// Checks that no packet number was used twice with a key in `frames`, which `sender` has sent with the
-/// keys of `sas`. Returns how many frames that were.
+/// Checks that no packet number was used twice with a key in `frames`, which `sender` has sent with
+/// the keys of `sas`. Returns how many frames that were.
 pub(super) fn check_nonces(frames: &[Vec<u8>], sender: Sci, sas: &[Sa]) -> Result<usize> {
     let mut used = BTreeSet::new();
     for frame in frames {

@@ -41,7 +41,8 @@ impl Station {
         })
     }
 
-    /// Sends frames both ways. Those of the peer are protected from `next_pn` on; returns the one after.
+    /// Sends frames both ways. Those of the peer are protected from `next_pn` on; returns the one
+    /// after.
     pub(super) fn exchange(&self, wire: &Wire, driver: &Driver, next_pn: u64) -> Result<u64> {
         let mut secy = TheirSecy::new(driver, sci(Side::Ours), next_pn)?;
         let start = wire.sent(Side::Ours, ETHERTYPE_MACSEC).len();

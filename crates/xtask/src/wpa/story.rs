@@ -18,8 +18,8 @@ use super::{
 
 /// MKA Life Time: after that without a word, a peer is lost.
 const LIFE_TIME: Duration = Duration::from_secs(6);
-/// Long enough for a session that has a flaw to fail: each end hears of each from the other, and they drop who does not
-/// hear them, or does not use the SAK.
+/// Long enough for a session that has a flaw to fail: each end hears of each from the other, and
+/// they drop who does not hear them, or does not use the SAK.
 const AWHILE: Duration = Duration::from_secs(8);
 /// A next PN beyond that where a key server has to make a new SAK.
 const NEARLY_EXHAUSTED: u32 = 0xd000_0000;
@@ -85,7 +85,8 @@ pub(super) fn cut(bed: &mut Bed) -> Result<()> {
     bed.holds(AWHILE)
 }
 
-/// Frames that get lost for three seconds do no harm. For longer than a Life Time they do, and that heals.
+/// Frames that get lost for three seconds do no harm. For longer than a Life Time they do, and that
+/// heals.
 pub(super) fn loss(bed: &mut Bed) -> Result<()> {
     bed.start()?;
     bed.secured_anew()?;
@@ -128,7 +129,8 @@ pub(super) fn rekey_as_client(bed: &mut Bed) -> Result<()> {
     }
 }
 
-/// A new SAK because the packet numbers of wpa_supplicant come to an end: it tells us, or knows itself.
+/// A new SAK because the packet numbers of wpa_supplicant come to an end: it tells us, or knows
+/// itself.
 pub(super) fn rekey_by_pn(bed: &mut Bed) -> Result<()> {
     bed.start()?;
     for _ in 0..2 {

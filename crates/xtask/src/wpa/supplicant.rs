@@ -18,6 +18,18 @@ use super::{
     wire::INTERFACE,
 };
 
+const PROGRAM: &str = "/usr/sbin/wpa_supplicant";
+
+/// What it says of itself.
+pub(super) fn version() -> Result<String> {
+    let output = Command::new(PROGRAM)
+        .arg("-v")
+        .output()
+        .map_err(|error| format!("{PROGRAM}: {error}: run `.ci/interop-wpa --prepare` first"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
 /// What it is told.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -61,7 +73,8 @@ pub(super) struct Supplicant {
 }
 
 impl Supplicant {
-    /// One that is to run in the namespace of an end. Its files are below `directory`, its logs below `logs`.
+    /// One that is to run in the namespace of an end. Its files are below `directory`, its logs
+    /// below `logs`.
     pub(super) fn new(
         end: Arc<Resident>,
         library: &Path,
@@ -112,7 +125,7 @@ impl End for Supplicant {
             setting("LD_PRELOAD", self.library.clone()),
             setting("WPA_SHIM_LOG", self.driver_log()),
             setting("WPA_SHIM_PN", self.file("pn")),
-            "/usr/sbin/wpa_supplicant".to_owned(),
+            PROGRAM.to_owned(),
             "-Dmacsec_linux".to_owned(),
             format!("-i{INTERFACE}"),
             format!("-c{}", self.file("conf").display()),

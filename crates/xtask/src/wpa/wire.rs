@@ -1,5 +1,5 @@
-//! The wire between both ends: two veth pairs, and a thread that passes frames from one to the other. It
-//! keeps what it sees, and loses frames when told to.
+//! The wire between both ends: two veth pairs, and a thread that passes frames from one to the
+//! other. It keeps what it sees, and loses frames when told to.
 
 use std::{
     fs::File,
