@@ -73,6 +73,15 @@ impl Case {
             Self::new("never-server", NEVER, story::as_client),
             Self::new("never-client", THEIRS, story::as_server)
                 .their(|their| their.priority = NEVER),
+            // Its kernel would go on with 128, but that is another matter.
+            Self::new("server-suite-256", BETTER, story::as_server).suites(&["gcm-aes-256"]),
+            Self::new("client-many-suites", WORSE, story::as_client).suites(&[
+                "gcm-aes-xpn-256",
+                "gcm-aes-256",
+                "gcm-aes-128",
+            ]),
+            Self::new("server-integrity", BETTER, story::as_server).in_clear(),
+            Self::new("client-integrity", WORSE, story::as_client).in_clear(),
             Self::new("server-version-1", BETTER, story::as_server).with("mka_version = 1"),
             Self::new("client-version-1", WORSE, story::as_client).with("mka_version = 1"),
             Self::new("server-version-2", BETTER, story::as_server).with("mka_version = 2"),
@@ -98,8 +107,21 @@ impl Case {
     /// A case in which our Key Server Priority is `priority`.
     fn new(name: &'static str, priority: u8, story: Story) -> Self {
         let (cak, ckn): (Vec<u8>, Vec<u8>) = ((0x10..0x20).collect(), b"mka".to_vec());
-        let theirs = supplicant::Settings { cak: cak.clone(), ckn: ckn.clone(), priority: THEIRS };
-        let ours = gateway::Settings { cak, ckn, priority, isolation: Isolation::Filter, more: "" };
+        let theirs = supplicant::Settings {
+            cak: cak.clone(),
+            ckn: ckn.clone(),
+            priority: THEIRS,
+            encrypt: true,
+        };
+        let ours = gateway::Settings {
+            cak,
+            ckn,
+            priority,
+            isolation: Isolation::Filter,
+            encrypt: true,
+            suites: &["gcm-aes-128"],
+            more: "",
+        };
         Self { name, ours, theirs, among_themselves: false, hold: Hold::default(), story }
     }
 
@@ -115,6 +137,19 @@ impl Case {
     /// With a line more in our `[port.mka]`.
     fn with(mut self, more: &'static str) -> Self {
         self.ours.more = more;
+        self
+    }
+
+    /// With these cipher suites at our end, the most wanted first.
+    fn suites(mut self, suites: &'static [&'static str]) -> Self {
+        self.ours.suites = suites;
+        self
+    }
+
+    /// Without confidentiality.
+    fn in_clear(mut self) -> Self {
+        self.ours.encrypt = false;
+        self.theirs.encrypt = false;
         self
     }
 

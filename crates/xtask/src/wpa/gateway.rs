@@ -34,6 +34,10 @@ pub(super) struct Settings {
     pub(super) ckn: Vec<u8>,
     pub(super) priority: u8,
     pub(super) isolation: Isolation,
+    /// `confidentiality`.
+    pub(super) encrypt: bool,
+    /// `cipher_suites`.
+    pub(super) suites: &'static [&'static str],
     /// More lines of `[port.mka]`.
     pub(super) more: &'static str,
 }
@@ -125,8 +129,9 @@ impl Gateway {
             uplink = {INTERFACE:?}
             isolation = {isolation:?}
             tap = {TAP:?}
-            cipher_suite = \"gcm-aes-128\"
+            confidentiality = {encrypt}
             [port.mka]
+            cipher_suites = {suites:?}
             ckn = \"{ckn}\"
             cak_file = \"cak\"
             key_server_priority = {priority}
@@ -136,6 +141,8 @@ impl Gateway {
             state = self.directory.join("state"),
             namespace = self.namespace,
             ckn = hex::encode(&settings.ckn),
+            encrypt = settings.encrypt,
+            suites = settings.suites,
             priority = settings.priority,
             more = settings.more,
         )

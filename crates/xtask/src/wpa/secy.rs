@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use macsec::{
-    An, CipherSuite, Config, DataKey, FrameBuf, HEADROOM, KeySlot, Portable, ReceiveSa,
-    ReceiveScSlot, Sak, Sci, SecTag, SecY, TAILROOM, TransmitSa,
+    An, CipherSuite, Confidentiality, Config, DataKey, FrameBuf, HEADROOM, KeySlot, Portable,
+    ReceiveSa, ReceiveScSlot, Sak, Sci, SecTag, SecY, TAILROOM, TransmitSa,
 };
 
 use super::{
@@ -26,7 +26,10 @@ impl TheirSecy {
         let (an, sa) = driver.secured().ok_or("the driver has no session")?;
         let own = driver.sci.ok_or("the driver has no SCI")?;
         let mut secy = secy_of(own, peer, an, sa)?;
-        let confidentiality = Default::default();
+        let confidentiality = match driver.encrypt {
+            true => Confidentiality::default(),
+            false => Confidentiality::IntegrityOnly,
+        };
         let transmit = TransmitSa { an, ki: sa.ki, ssci: None, next_pn, confidentiality };
         secy.install_transmit_sa(&transmit)?;
         secy.enable_transmit_sa(an)?;

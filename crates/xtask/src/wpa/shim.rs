@@ -41,6 +41,8 @@ pub(super) struct Sa {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Driver {
     pub(super) sci: Option<Sci>,
+    /// Whether it encrypts what it sends, and not only protects it.
+    pub(super) encrypt: bool,
     port_open: bool,
     encoding: Option<An>,
     transmit: BTreeMap<u8, Sa>,
@@ -92,6 +94,7 @@ impl Driver {
                     self.forget();
                     self.sci = Some(sci);
                 }
+                self.encrypt = number("encrypt").map_or(self.encrypt, |value| value != 0);
                 self.encoding = an().map(An::from_low_bits).or(self.encoding);
             }
             "delete-link" => self.forget(),

@@ -36,6 +36,8 @@ pub(super) struct Settings {
     pub(super) cak: Vec<u8>,
     pub(super) ckn: Vec<u8>,
     pub(super) priority: u8,
+    /// Not `macsec_integ_only`.
+    pub(super) encrypt: bool,
 }
 
 impl Settings {
@@ -51,12 +53,14 @@ impl Settings {
             mka_cak={cak}
             mka_ckn={ckn}
             mka_priority={priority}
+            macsec_integ_only={integrity}
             }}
             ",
             control = control.display(),
             cak = hex::encode(&self.cak),
             ckn = hex::encode(&self.ckn),
             priority = self.priority,
+            integrity = u8::from(!self.encrypt),
         )
     }
 }
