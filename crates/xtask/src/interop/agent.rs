@@ -131,6 +131,11 @@ impl Agent {
     }
 
     fn start(&mut self, words: &[String]) -> Result<()> {
+        // A case that has failed may have left one.
+        if let Some(mut program) = self.program.take() {
+            program.kill()?;
+            program.wait()?;
+        }
         let (name, arguments) = words.split_first().ok_or("no program is named")?;
         let mut program = Command::new(name);
         program.args(arguments).stdout(self.log.try_clone()?).stderr(self.log.try_clone()?);

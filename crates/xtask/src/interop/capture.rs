@@ -56,16 +56,22 @@ pub(super) fn check(capture: &Path, start: usize, senders: &[Sender]) -> Result<
 
 /// The frames of a sender behind `start`.
 pub(super) fn frames_of(mac: [u8; 6], capture: &Path, start: usize) -> Result<Vec<Vec<u8>>> {
-    let octets = fs::read(capture)?;
-    let frames = records(octets.get(start.max(FILE_HEADER)..).unwrap_or_default())?;
-    let of_sender = frames.into_iter().filter(|frame| frame.get(6..12) == Some(&mac));
-    Ok(of_sender.map(<[u8]>::to_vec).collect())
+    let mut frames = frames(capture, start)?;
+    frames.retain(|frame| frame.get(6..12) == Some(&mac));
+    Ok(frames)
 }
 
 /// Octets of User Data in a protected frame.
 pub(super) fn user_data(frame: &[u8]) -> u64 {
     let sci = if frame.get(14).is_some_and(|tci| tci & SC != 0) { 8 } else { 0 };
     frame.len().saturating_sub(12 + 8 + sci + ICV) as u64
+}
+
+/// All frames behind `start`.
+pub(super) fn frames(capture: &Path, start: usize) -> Result<Vec<Vec<u8>>> {
+    let octets = fs::read(capture)?;
+    let frames = records(octets.get(start.max(FILE_HEADER)..).unwrap_or_default())?;
+    Ok(frames.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 fn records(mut octets: &[u8]) -> Result<Vec<&[u8]>> {

@@ -72,13 +72,9 @@ impl Site {
 
     /// Makes ready for a case: nothing is on record but the PNs that it begins with.
     pub(super) fn begin(&self, case: &Case, keys: &Keys) -> Result<()> {
-        writeln!(self.log()?, "# {}", case.name)?;
-        let state = self.state();
-        if state.exists() {
-            fs::remove_dir_all(&state)?;
-        }
+        self.begin_anew(&case.name)?;
         self.write("sak", &hex::encode(&keys.sak))?;
-        let store = PnStore::open(&state)?;
+        let store = PnStore::open(&self.state())?;
         let check = KeyCheck::of(&Sak::new(&keys.sak)?);
         let identity = |sci, ssci| match case.suite.is_xpn() {
             true => NonceIdentity::Ssci(Ssci(ssci), Salt(keys.salt)),
@@ -95,6 +91,21 @@ impl Site {
             writer.receive(mark).finish(case.kernel_pn);
         }
         Ok(())
+    }
+
+    /// Makes ready for a case: nothing is on record.
+    pub(super) fn begin_anew(&self, name: &str) -> Result<()> {
+        self.note(&format!("# {name}"))?;
+        let state = self.state();
+        if state.exists() {
+            fs::remove_dir_all(&state)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a line into the log.
+    pub(super) fn note(&self, line: &str) -> Result<()> {
+        Ok(writeln!(self.log()?, "{line}")?)
     }
 
     /// Puts frames on the wire, past the daemon.
@@ -118,7 +129,8 @@ impl Site {
         Ok(OpenOptions::new().append(true).open(&self.log)?)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+    /// Writes a file of the daemon's, beside its configuration.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.directory.path().join(name);
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
@@ -126,11 +138,29 @@ impl Site {
         Ok(path)
     }
 
-    fn configuration(&self, case: &Case, keys: &Keys, first_use: bool) -> String {
-        let isolation = match case.isolation {
+    /// How every configuration begins: with all of a port that says where it is.
+    pub(super) fn port(&self, isolation: Isolation) -> String {
+        let isolation = match isolation {
             Isolation::Namespace => "namespace",
             Isolation::Filter => "filter",
         };
+        format!(
+            "control_socket = {socket:?}
+            state_directory = {state:?}
+            namespace = {namespace:?}
+            [[port]]
+            name = \"interop\"
+            uplink = {WIRE:?}
+            isolation = {isolation:?}
+            tap = {TAP:?}
+            ",
+            socket = self.socket(),
+            state = self.state(),
+            namespace = self.namespace,
+        )
+    }
+
+    fn configuration(&self, case: &Case, keys: &Keys, first_use: bool) -> String {
         let form = match case.form {
             Form::Explicit => "always_include_sci = true",
             Form::EndStation => "use_es = true",
@@ -146,15 +176,8 @@ impl Site {
             false => Default::default(),
         };
         format!(
-            "control_socket = {socket:?}
-            state_directory = {state:?}
-            namespace = {namespace:?}
-            [[port]]
-            name = \"interop\"
-            uplink = {WIRE:?}
-            isolation = {isolation:?}
+            "{port}
             uplink_mtu = {mtu}
-            tap = {TAP:?}
             inner_vlan_tags = {tags}
             cipher_suite = {suite:?}
             confidentiality = {confidentiality}
@@ -171,9 +194,7 @@ impl Site {
             sci = \"{peer}\"
             {kernel_ssci}
             ",
-            socket = self.socket(),
-            state = self.state(),
-            namespace = self.namespace,
+            port = self.port(case.isolation),
             mtu = case.mtu,
             tags = u8::from(case.vlan),
             suite = case.suite.name(),
@@ -215,11 +236,24 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts the daemon of a case in the namespace of the calling thread, which must live as long, and
-    /// waits until its port is open.
+    /// Starts the daemon of a case as [`Self::run`] does, and waits until its port is open.
     pub(super) fn start(site: &Site, case: &Case, keys: &Keys, first_use: bool) -> Result<Self> {
-        let text = site.configuration(case, keys, first_use);
-        let configuration = site.write("macsec.toml", &text)?;
+        let mut gateway = Self::run(site, &site.configuration(case, keys, first_use))?;
+        let until = Instant::now() + PATIENCE;
+        while !gateway.status().is_ok_and(|status| status.controlled_port_enabled) {
+            if gateway.has_ended() || Instant::now() > until {
+                let log = site.log.display();
+                return Err(format!("the gateway's port does not open: see {log}").into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(gateway)
+    }
+
+    /// Starts the daemon with this configuration, in the namespace of the calling thread, which must
+    /// live as long.
+    pub(super) fn run(site: &Site, configuration: &str) -> Result<Self> {
+        let configuration = site.write("macsec.toml", configuration)?;
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&site.program)
@@ -231,19 +265,7 @@ impl Gateway {
             .stderr(site.log()?)
             .spawn()
             .map_err(|error| format!("setpriv: {error}"))?;
-        let mut gateway = Self { process, socket: site.socket() };
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let is_open = gateway.status().is_ok_and(|status| status.controlled_port_enabled);
-            if is_open {
-                return Ok(gateway);
-            }
-            if gateway.has_ended() || Instant::now() > until {
-                let log = site.log.display();
-                return Err(format!("the gateway's port does not open: see {log}").into());
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        Ok(Self { process, socket: site.socket() })
     }
 
     /// The state of the port.
@@ -275,6 +297,14 @@ impl Gateway {
             value.ok_or_else(|| format!("the gateway does not tell {yang}"))
         };
         COUNTERS.iter().map(|counter| Ok((counter.name, value(counter.yang)?))).collect()
+    }
+
+    /// Asks for a new SAK, as an operator does.
+    pub(super) fn rekey(&self) -> Result<()> {
+        match control::ask(&self.socket, Request::Rekey { port: None })? {
+            Reply::Changes(_) => Ok(()),
+            other => Err(format!("the gateway answers {other:?}").into()),
+        }
     }
 
     /// Whether the daemon has ended.

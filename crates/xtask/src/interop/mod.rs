@@ -28,6 +28,7 @@ mod guest;
 mod image;
 mod kernel;
 mod keys;
+mod mka;
 mod restart;
 mod station;
 mod stream;
@@ -70,21 +71,57 @@ pub(crate) struct Options {
 /// Runs the cases asked for. `true`: all have passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let source = source_directory();
-    let mut cases = Case::all(&source.join("cases.toml"))?;
-    if let Some(name) = options.names.iter().find(|name| cases.iter().all(|c| c.name != **name)) {
+    let mut trials: Vec<_> =
+        Case::all(&source.join("cases.toml"))?.into_iter().map(Trial::StaticKeys).collect();
+    trials.extend(mka::Case::all().into_iter().map(Trial::Mka));
+    if let Some(name) = options.names.iter().find(|name| trials.iter().all(|t| t.name() != **name))
+    {
         return Err(format!("there is no case {name}: see --list").into());
     }
-    cases.retain(|case| options.names.is_empty() || options.names.contains(&case.name));
+    trials.retain(|trial| {
+        options.names.is_empty() || options.names.iter().any(|name| name == trial.name())
+    });
     if options.list {
-        cases.iter().for_each(|case| println!("{}", case.name));
+        trials.iter().for_each(|trial| println!("{}", trial.name()));
         return Ok(true);
     }
     let directory = target_directory()?.join("interop");
     let image = Image::build(&directory, &source)?;
+    if !image.has_supplicant && trials.iter().any(Trial::is_mka) {
+        println!("WARNING: SKIPPED the cases with MKA: there is no {}", image::SUPPLICANT);
+        trials.retain(|trial| !trial.is_mka());
+    }
     let site = Site::new(&directory.join("run"))?;
     let edge = Namespace::new()?;
     // Guest and daemon must not outlive the thread that starts them, so that thread does everything.
-    edge.run(|| run_in_edge(&cases, site, &image, &directory.join("run")))?
+    edge.run(|| run_in_edge(&trials, site, &image, &directory.join("run")))?
+}
+
+/// A case of either kind.
+enum Trial {
+    StaticKeys(Case),
+    Mka(mka::Case),
+}
+
+impl Trial {
+    fn name(&self) -> &str {
+        match self {
+            Self::StaticKeys(case) => &case.name,
+            Self::Mka(case) => case.name,
+        }
+    }
+
+    const fn is_mka(&self) -> bool {
+        matches!(self, Self::Mka(_))
+    }
+
+    /// Tries it, and returns what is not as it should be.
+    fn run(&self, bed: &mut Bed) -> Result<Vec<String>> {
+        match self {
+            Self::StaticKeys(case) => bed.try_case(case),
+            Self::Mka(case) => case.run(bed),
+        }
+    }
 }
 
 /// Where the guest's files and the table are.
@@ -99,7 +136,7 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(target.to_owned())
 }
 
-fn run_in_edge(cases: &[Case], site: Site, image: &Image, directory: &Path) -> Result<bool> {
+fn run_in_edge(trials: &[Trial], site: Site, image: &Image, directory: &Path) -> Result<bool> {
     let begin = Instant::now();
     // The host must have nothing to say, neither on the wire nor on the daemon's TAP.
     sysctl::disable_ipv6_everywhere()?;
@@ -112,14 +149,11 @@ fn run_in_edge(cases: &[Case], site: Site, image: &Image, directory: &Path) -> R
 
     let mut bed = Bed { site, guest, capture: directory.join("wire.pcap") };
     let (mut passed, mut failed) = (0, 0);
-    for case in cases {
+    for trial in trials {
         let begin = Instant::now();
-        let faults = match bed.try_case(case) {
-            Ok(faults) => faults,
-            Err(error) => vec![error.to_string()],
-        };
+        let faults = trial.run(&mut bed).unwrap_or_else(|error| vec![error.to_string()]);
         let verdict = if faults.is_empty() { "ok" } else { "FAILED" };
-        println!("{verdict:6}  {:32} {:5.1} s", case.name, begin.elapsed().as_secs_f32());
+        println!("{verdict:6}  {:32} {:5.1} s", trial.name(), begin.elapsed().as_secs_f32());
         faults.iter().for_each(|fault| println!("        {fault}"));
         if faults.is_empty() {
             passed += 1;

@@ -70,11 +70,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Starts sending and listening on an interface in the network namespace of the calling thread.
-    pub(super) fn start(
-        interface: &str,
-        source: [u8; 6],
-        destination: [u8; 6],
-    ) -> Result<Self> {
+    pub(super) fn start(interface: &str, source: [u8; 6], destination: [u8; 6]) -> Result<Self> {
         let mut station = Station::open(interface)?;
         let stop = Arc::new(AtomicBool::new(false));
         let header = [&destination[..], &source, &ETHERTYPE].concat();

@@ -194,7 +194,7 @@ impl Trial<'_> {
 }
 
 /// Whether the host has the wire back, as it was.
-fn not_given_back() -> Result<Option<String>> {
+pub(super) fn not_given_back() -> Result<Option<String>> {
     let mut netlink = Netlink::open()?;
     let as_it_was = netlink.link(WIRE)?.mtu == ETHERNET_MTU && !netlink.has_barrier(WIRE)?;
     Ok((!as_it_was).then(|| "the gateway has not given the wire back as it was".to_owned()))

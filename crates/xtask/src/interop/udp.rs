@@ -26,7 +26,7 @@ use super::{
 };
 
 const OUR_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const KERNEL_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub(super) const KERNEL_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PORT: u16 = 7;
 /// The interface of the VLAN, at both ends.
 const VLAN_INTERFACE: &str = "vlan0";
@@ -98,7 +98,7 @@ impl Trial<'_> {
 }
 
 /// Sends datagrams from an interface of ours, and says which do not come back.
-fn exchange(interface: &str, mtu: usize) -> Result<Vec<String>> {
+pub(super) fn exchange(interface: &str, mtu: usize) -> Result<Vec<String>> {
     Netlink::open()?.add_address(interface, IpAddr::V4(OUR_ADDRESS), 24)?;
     let socket = UdpSocket::bind((OUR_ADDRESS, 0))?;
     socket.connect((KERNEL_ADDRESS, PORT))?;
