@@ -116,7 +116,7 @@ impl Agent {
             Request::Start(words) => self.start(&words)?,
             Request::End(how) => self.end(how)?,
             Request::Stream(interface, source, destination) => {
-                self.stream = Some(Stream::start(&interface, source, destination)?);
+                self.stream = Some(Stream::start(Station::open(&interface)?, source, destination));
             }
             Request::Streamed => {
                 let stream = self.stream.take().ok_or("there is no stream")?;

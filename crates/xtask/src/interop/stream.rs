@@ -69,14 +69,13 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Starts sending and listening on an interface in the network namespace of the calling thread.
-    pub(super) fn start(interface: &str, source: [u8; 6], destination: [u8; 6]) -> Result<Self> {
-        let mut station = Station::open(interface)?;
+    /// Starts sending and listening at a station.
+    pub(super) fn start(mut station: Station, source: [u8; 6], destination: [u8; 6]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let header = [&destination[..], &source, &ETHERTYPE].concat();
         let told = Arc::clone(&stop);
         let thread = thread::spawn(move || run(&mut station, &header, &told));
-        Ok(Self { stop, thread })
+        Self { stop, thread }
     }
 
     /// Stops sending. What comes is still heard.

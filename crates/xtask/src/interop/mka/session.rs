@@ -70,7 +70,6 @@ impl<'a> Session<'a> {
         let Bed { site, guest, capture } = bed;
         guest.begin(case.name)?;
         site.begin_anew(case.name)?;
-        supplicant::clear_away(guest)?;
         guest.ip(&format!("link set eth0 mtu {ETHERNET_MTU}"))?;
         let begin = capture::end(capture)?;
         let gateway = Gateway::run(site, &configuration(site, case)?)?;
@@ -204,24 +203,33 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs `story` while frames pass both ways, and returns those that got lost.
+    /// Runs `story` while frames pass both ways. None of them must get lost.
     pub(super) fn under_traffic(
         &mut self,
         story: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<Lost> {
-        let ours = Stream::start(TAP, gateway::MAC, guest::MAC)?;
+    ) -> Result<()> {
+        // Either end listens before the other one sends.
+        let station = Station::open(TAP)?;
         self.guest.stream(kernel::INTERFACE, gateway::MAC)?;
+        let ours = Stream::start(station, gateway::MAC, guest::MAC);
         let result = story(self);
         ours.stop();
         let theirs = self.guest.streamed();
         let ours = ours.end();
         result?;
         let (ours, theirs) = (ours?, theirs?);
-        Ok(Lost {
-            sent: [ours.sent, theirs.sent],
-            to_them: theirs.gaps(ours.sent)?,
-            to_us: ours.gaps(theirs.sent)?,
-        })
+        let lost = [("to them", &theirs, &ours), ("to us", &ours, &theirs)];
+        let mut faults = Vec::new();
+        for (way, at, from) in lost {
+            let gaps = at.gaps(from.sent).map_err(|error| format!("{way}: {error}"))?;
+            if !gaps.is_empty() {
+                faults.push(format!("{way}: of {} frames these got lost: {gaps:?}", from.sent));
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(faults.join("; ").into()),
+        }
     }
 
     /// Enters what was on the wire since the last time into the ledger.
@@ -235,7 +243,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The data frames that were sent to an end, of those that are in the ledger.
+    /// The data frames that have been sent to an end.
     pub(super) fn data_frames_to(&self, side: Side) -> Result<Vec<Vec<u8>>> {
         let source = match side {
             Side::Ours => guest::MAC,
@@ -251,15 +259,6 @@ impl<'a> Session<'a> {
         self.entered = capture::end(&self.capture)?;
         Ok(())
     }
-}
-
-/// Frames that got lost: first and last number of each gap.
-#[derive(Debug)]
-pub(super) struct Lost {
-    /// How many have been sent: by us, by them.
-    pub(super) sent: [u32; 2],
-    pub(super) to_them: Vec<(u32, u32)>,
-    pub(super) to_us: Vec<(u32, u32)>,
 }
 
 fn configuration(site: &Site, case: &Case) -> Result<String> {

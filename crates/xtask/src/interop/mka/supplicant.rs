@@ -9,7 +9,13 @@ use crate::interop::{Result, gateway, guest::Guest, image, kernel};
 const CONFIGURATION: &str = "/wpa.conf";
 
 /// Writes the configuration of a case, and starts it.
+///
+/// It cannot use a SecY that it finds with SCs, as one that was killed leaves it: then it refuses every peer for ever
+/// ("Can't create SC, discard peer"). So whoever starts it again has to take that away.
 pub(super) fn start(guest: &mut Guest, case: &Case) -> Result<()> {
+    if guest.ip(&format!("link show {}", kernel::INTERFACE)).is_ok() {
+        guest.ip(&format!("link delete {}", kernel::INTERFACE))?;
+    }
     let text = format!(
         "eapol_version=3
         ap_scan=0
@@ -75,14 +81,6 @@ fn sci_word(mac: [u8; 6]) -> String {
 /// Has the kernel go on with `pn` where it sends.
 pub(super) fn set_pn(guest: &mut Guest, an: An, pn: u32) -> Result<()> {
     guest.ip(&format!("macsec set {} tx sa {} pn {pn}", kernel::INTERFACE, an.number())).map(drop)
-}
-
-/// Takes away what a wpa_supplicant that was killed has left, or a case without one.
-pub(super) fn clear_away(guest: &mut Guest) -> Result<()> {
-    if guest.ip(&format!("link show {}", kernel::INTERFACE)).is_ok() {
-        guest.ip(&format!("link delete {}", kernel::INTERFACE))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
