@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Time between two frames, at least.
-const PERIOD: Duration = Duration::from_millis(4);
+const PERIOD: Duration = Duration::from_millis(2);
 /// Octets of payload.
 const PAYLOAD: usize = 100;
 /// When nothing has come for so long nothing will.

@@ -51,7 +51,10 @@ impl Case {
             server("mka-server-rekey-by-pn", stories::rekey_by_pn),
             client("mka-client-rekey-by-pn", stories::rekey_by_pn),
             server("mka-server-restarts", stories::restarts),
-            client("mka-client-restarts", stories::restarts),
+            Self {
+                isolation: Isolation::Filter,
+                ..client("mka-client-restarts", stories::restarts)
+            },
             Self { confidentiality: false, ..server("mka-server-integrity", stories::plain) },
             Self { confidentiality: false, ..client("mka-client-integrity", stories::plain) },
             server("mka-replay", stories::replay),

@@ -22,6 +22,7 @@ const ATTACKS: usize = 12;
 
 /// A session comes up, and the hosts talk.
 pub(super) fn plain(session: &mut Session<'_>) -> Result<()> {
+    session.speak_too_early()?;
     session.secured_anew()?;
     session.exchange()?;
     session.check_wire()?;
