@@ -116,8 +116,9 @@ impl KayLog {
                 info!(port, %ckn, %ki, an, suite, "SAK received");
             }
             Event::SakRefused(refusal) => {
-                let text = format!("SAK of the key server refused: {}", sak_refusal(*refusal));
-                self.repeat(now, Repeated::SakRefused, text);
+                self.repeat(now, Repeated::SakRefused, || {
+                    format!("SAK of the key server refused: {}", sak_refusal(*refusal))
+                });
             }
             Event::PlainText => warn!(port, %ckn, "agreed to do without MACsec"),
             Event::Failed => error!(port, %ckn, "the system's random number generator has failed"),
@@ -160,37 +161,40 @@ impl KayLog {
 
     /// A frame has been passed over.
     pub(super) fn discarded(&mut self, now: Duration, discard: Discard, kay: &Kay<OsRandom>) {
-        let (kind, text) = match discard {
-            Discard::UnknownCkn => {
-                let theirs = kay.unknown_ckn().map(ToString::to_string).unwrap_or_default();
-                let seen = symptoms::other_ckn(&theirs, &self.ckn.to_string());
-                (Repeated::UnknownCkn, format!("{seen}: {}", symptoms::CKN))
-            }
-            Discard::Decode(error) if error.is_icv() => {
-                let seen = symptoms::other_cak(&self.ckn.to_string());
-                (Repeated::Icv, format!("MKPDU with a wrong ICV, {seen}: {}", symptoms::CAK))
-            }
-            Discard::OwnSci => {
-                (Repeated::OwnSci, format!("MKPDU with our own SCI: {}", symptoms::LOOP))
-            }
-            Discard::OwnMi => {
-                (Repeated::OwnMi, format!("MKPDU with our own MI: {}", symptoms::LOOP))
-            }
-            Discard::PeerLimit | Discard::PeerSci => {
-                (Repeated::Crowd, format!("MKPDU not taken: {discard}"))
-            }
-            Discard::Decode(error) => {
-                (Repeated::Malformed, format!("malformed MKPDU, or other EAPOL: {error}"))
-            }
+        let kind = match discard {
+            Discard::UnknownCkn => Repeated::UnknownCkn,
+            Discard::Decode(error) if error.is_icv() => Repeated::Icv,
+            Discard::Decode(_) => Repeated::Malformed,
+            Discard::OwnSci => Repeated::OwnSci,
+            Discard::OwnMi => Repeated::OwnMi,
+            Discard::PeerLimit | Discard::PeerSci => Repeated::Crowd,
             _ => return debug!(port = self.port, ckn = %self.ckn, "MKPDU not taken: {discard}"),
         };
-        let source = kay.last_source().map(|source| format!(" (from {source})"));
-        self.repeat(now, kind, text + &source.unwrap_or_default());
+        let ckn = self.ckn;
+        self.repeat(now, kind, || {
+            let text = match discard {
+                Discard::UnknownCkn => {
+                    let theirs = kay.unknown_ckn().map(ToString::to_string).unwrap_or_default();
+                    let seen = symptoms::other_ckn(&theirs, &ckn.to_string());
+                    format!("{seen}: {}", symptoms::CKN)
+                }
+                Discard::Decode(error) if error.is_icv() => {
+                    let seen = symptoms::other_cak(&ckn.to_string());
+                    format!("MKPDU with a wrong ICV, {seen}: {}", symptoms::CAK)
+                }
+                Discard::Decode(error) => format!("malformed MKPDU, or other EAPOL: {error}"),
+                Discard::OwnSci => format!("MKPDU with our own SCI: {}", symptoms::LOOP),
+                Discard::OwnMi => format!("MKPDU with our own MI: {}", symptoms::LOOP),
+                _ => format!("MKPDU not taken: {discard}"),
+            };
+            let source = kay.last_source().map(|source| format!(" (from {source})"));
+            text + &source.unwrap_or_default()
+        });
     }
 
     /// The uplink has not taken an MKPDU.
     pub(super) fn not_sent(&mut self, now: Duration, error: &PacketError) {
-        self.repeat(now, Repeated::NotSent, format!("MKPDU not sent: {error}"));
+        self.repeat(now, Repeated::NotSent, || format!("MKPDU not sent: {error}"));
     }
 
     /// Tells what has been kept back, once its time has come. To be called every few seconds.
@@ -210,14 +214,14 @@ impl KayLog {
     }
 
     /// Tells something that may come again and again: the first time now, then how often.
-    fn repeat(&mut self, now: Duration, kind: Repeated, text: String) {
+    fn repeat(&mut self, now: Duration, kind: Repeated, text: impl FnOnce() -> String) {
         let seldom = &mut self.repeated[kind as usize];
-        seldom.text = text;
         if seldom.quiet_until.is_some() {
             seldom.untold += 1;
             return;
         }
         seldom.quiet_until = Some(now + PAUSE);
+        seldom.text = text();
         warn!(port = self.port, ckn = %self.ckn, "{}", seldom.text);
     }
 }

@@ -314,3 +314,101 @@ fn now() -> Duration {
     Duration::from_secs(seconds)
         + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use macsec::{Ki, MacAddress, Sci};
+    use mka::{Cak, Ckn, ParticipantConfig, Random, RandomError};
+
+    use super::*;
+
+    /// As little random as can be: each run of a key server makes the same MI and the same SAKs.
+    struct Counting(u8);
+
+    impl Random for Counting {
+        fn fill(&mut self, octets: &mut [u8]) -> Result<(), RandomError> {
+            for octet in octets {
+                self.0 = self.0.wrapping_add(1);
+                *octet = self.0;
+            }
+            Ok(())
+        }
+    }
+
+    fn kay<R: Random>(number: u8, random: R) -> Kay<R> {
+        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, number]), 1);
+        let mut participant = ParticipantConfig::new(sci);
+        participant.priority = number;
+        let (cak, ckn) = (Cak::new(&[0x42; 16]).expect("a CAK"), Ckn::new(b"lab").expect("a CKN"));
+        let mut kay =
+            Kay::new(KayConfig::new(participant), cak, ckn, random, now()).expect("a KaY");
+        kay.set_port_enabled(now(), true);
+        kay
+    }
+
+    /// A thread that a key server with predictable SAKs has come to: the keys that it has been ordered to
+    /// transmit with, by and by.
+    fn transmits_with(directory: &std::path::Path, keys: usize) -> Vec<Ki> {
+        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, 9]), 1);
+        let open = || KiJournal::open(directory, sci).expect("a journal");
+        let (port, orders) = mailbox().expect("a mailbox");
+        let mut thread = Thread {
+            kay: kay(9, OsRandom),
+            journal: open(),
+            port,
+            number: 7,
+            socket: None,
+            log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
+            failed_sends: 0,
+        };
+        let mut server = kay(1, Counting(0));
+        let mut enabled = Vec::new();
+        let mut frame = [0; MAX_FRAME_LEN];
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while enabled.len() < keys {
+            assert!(Instant::now() < deadline, "no SAK comes into use");
+            let now = now();
+            thread.kay.handle_timeout(now);
+            while let Some(len) = thread.kay.poll_transmit(now, &mut frame) {
+                let _ = server.handle_frame(now, &frame[..len]);
+            }
+            server.handle_timeout(now);
+            while let Some(len) = server.poll_transmit(now, &mut frame) {
+                let _ = thread.kay.handle_frame(now, &frame[..len]);
+            }
+            while let Some(order) = server.poll_order() {
+                server.order_done(now, order.id, Ok(()));
+            }
+            thread.deliver();
+            for order in orders.take_all() {
+                let port_thread::Order::Kay(7, Output::Order(order)) = order else {
+                    panic!("an order");
+                };
+                if let Action::EnableTransmit { ki, .. } = order.action {
+                    assert!(!thread.journal.used_before(&ki));
+                    enabled.push(ki);
+                }
+                thread.kay.order_done(now, order.id, Ok(()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        // What has been ordered is on record.
+        drop(thread);
+        let journal = open();
+        assert!(enabled.iter().all(|ki| journal.used_before(ki)));
+        enabled
+    }
+
+    #[test]
+    fn a_key_is_on_record_before_it_is_transmitted_with_and_not_used_by_another_run() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = transmits_with(directory.path(), 1);
+        // The key server begins again too, and makes the same SAK: that is refused, the next one is not.
+        let second = transmits_with(directory.path(), 1);
+        assert_ne!(first, second);
+        let third = transmits_with(directory.path(), 1);
+        assert!(third != first && third != second);
+    }
+}

@@ -440,8 +440,12 @@ fn notify(state: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
+    use macsec_io::{
+        netlink::{Netlink, VethEnd},
+        netns::Namespace,
+    };
     use tracing::level_filters::LevelFilter;
 
     use super::*;
@@ -480,6 +484,66 @@ mod tests {
         service.revive_ports();
         assert_eq!(service.ports.len(), 1);
         assert_eq!(service.status().ports[0].problems, problems, "it answers again");
+        service.stop_ports();
+    }
+
+    /// A port whose KaY has come to an end is closed, says so, and begins anew.
+    #[test]
+    fn a_kay_that_panics_closes_its_port() {
+        let Ok(namespace) = Namespace::new() else {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "must run in CI");
+            return eprintln!("SKIPPED: no namespace to be had");
+        };
+        namespace.run(panic_of_a_kay).expect("the namespace");
+    }
+
+    fn panic_of_a_kay() {
+        let pair = (VethEnd::new("up0"), VethEnd::new("far0"));
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.create_veth(&pair.0, &pair.1).expect("a wire");
+        netlink.set_up("up0").expect("up");
+        netlink.set_up("far0").expect("up");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let text = format!(
+            "control_socket = {:?}\nstate_directory = {:?}\n[[port]]\nname = \"wan0\"\n\
+             uplink = \"up0\"\nisolation = \"filter\"\n[port.mka]\nckn = \"61\"\n\
+             cak = \"135bd758b0ee5c11c55ff6ab19fdb199\"\n",
+            path("control.sock"),
+            path("state")
+        );
+        fs::write(path("macsec.toml"), text).expect("written");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(path("macsec.toml"), mode).expect("private");
+        let options = Options {
+            config: path("macsec.toml"),
+            pcap: None,
+            log_format: Format::Human,
+            log_level: LevelFilter::OFF,
+        };
+        let config = Config::load(&options.config).expect("valid").config;
+        let surroundings = Surroundings::new(&config).expect("surroundings");
+        let mut service = Service::start(&options, config, surroundings).expect("started");
+        let until = |service: &Service, wanted: fn(&PortStatus) -> bool| {
+            let deadline = Instant::now() + CHANGE_TIMEOUT;
+            loop {
+                let port = service.status().ports.remove(0);
+                if wanted(&port) {
+                    return port;
+                }
+                assert!(Instant::now() < deadline, "{port:#?}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        let before = until(&service, |port| port.mka.is_some() && port.problems.is_empty());
+        service.ports[0].order(Order::PanicKay);
+        let port = until(&service, |port| port.problems.iter().any(|p| p.contains("has panicked")));
+        assert_eq!(port.problems.len(), 1);
+        assert!(port.problems[0].contains("MKA: its thread has panicked: the port is closed"));
+        assert!(port.mka.is_none() && !port.controlled_port_enabled);
+        let after = until(&service, |port| port.mka.is_some() && port.problems.is_empty());
+        let mi = |port: &PortStatus| port.mka.as_ref().map(|mka| mka.actor.mi.clone());
+        assert_ne!(mi(&before), mi(&after), "another KaY");
         service.stop_ports();
     }
 }

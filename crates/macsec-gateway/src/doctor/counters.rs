@@ -109,13 +109,14 @@ const HINTS: &[Hint] = &[
     hint(
         "no-transmit-sa",
         Level::Problem,
-        "There is no key to send with: see the port's problems, or give it [port.static_keys].",
+        "There is no key to send with: see the port's problems, or give it [port.mka].",
     ),
     hint(
         "pn-exhausted",
         Level::Problem,
         "All packet numbers of the key are used, and nothing is sent any more: new keys at both \
-         ends (`macsec keygen static`); an XPN suite does not run out.",
+         ends (`macsec keygen static`, or MKA, which makes them in time); an XPN suite does not run \
+         out.",
     ),
     hint(
         "pn-withheld",
@@ -142,6 +143,11 @@ const HINTS: &[Hint] = &[
          behind a bridge need use_es = false.",
     ),
     hint("runt", Level::Warning, "Frames too short to be any: look at cable and optics."),
+    hint(
+        "port-closed",
+        Level::Note,
+        "Frames come while the port is closed, for want of a session: see what MKA says.",
+    ),
     hint(
         "eapol-from-tap",
         Level::Note,
@@ -272,18 +278,19 @@ fn no_tag(sample: &Sample<'_>) -> Option<Finding> {
     Some(Finding::new(level, "InPktsNoTag", sample.told(COUNTER), advice))
 }
 
-/// EAPOL from the wire.
+/// EAPOL from the wire that nobody here listens to.
 fn eapol(sample: &Sample<'_>) -> Option<Finding> {
     const COUNTER: &str = "eapol-from-uplink";
     let rising = if works(sample) { Level::Note } else { Level::Warning };
-    let level = level(sample, COUNTER, rising)?;
-    let advice = if sample.after.key_source == "static" {
-        "The other end speaks 802.1X, so it expects keys by MKA, which this version does not do: \
-         give it the same static keys."
-    } else {
-        "The other end expects keys by MKA, which this version does not do: use static keys at \
-         both ends."
+    let advice = match sample.after.key_source.as_str() {
+        "mka" => return None,
+        "static" => {
+            "The other end speaks 802.1X, so it expects keys by MKA: give this port [port.mka] \
+             instead of static keys, or that one the same static keys."
+        }
+        _ => "The other end expects keys by MKA: give this port [port.mka].",
     };
+    let level = level(sample, COUNTER, rising)?;
     Some(Finding::new(level, COUNTER, sample.told(COUNTER), advice))
 }
 
@@ -316,6 +323,7 @@ fn packet_numbers(sample: &Sample<'_>) -> Vec<Finding> {
     const CHECK: &str = "packet numbers";
     let sas = sample.after.secy.iter().flat_map(|secy| &secy.transmit_sc.transmit_sa);
     let in_use = sas.filter(|sa| sa.in_use);
+    let agreed = sample.after.key_source == "mka";
     in_use
         .filter_map(|sa| {
             let suite = CipherSuite::ALL.into_iter().find(|s| s.name() == sa.cipher_suite)?;
@@ -323,7 +331,8 @@ fn packet_numbers(sample: &Sample<'_>) -> Vec<Finding> {
             let left = last.saturating_sub(next);
             let level = match left {
                 _ if left < last / 20 => Level::Problem,
-                _ if left < last / 4 => Level::Warning,
+                // MKA makes a new SAK at this point.
+                _ if left < last / 4 && !agreed => Level::Warning,
                 _ => return None,
             };
             let rate = sample.sent(When::Now) / sample.seconds();
@@ -331,8 +340,13 @@ fn packet_numbers(sample: &Sample<'_>) -> Vec<Finding> {
                 Some(seconds) => format!(", for {} h at this rate", seconds / 3600),
                 None => String::new(),
             };
-            let advice = "Put new keys in place before they are used up (`macsec keygen static`); \
-                          an XPN suite does not run out.";
+            let advice = if agreed {
+                "The key server has made no new SAK: see what MKA says at both ends, or `macsec \
+                 rekey` at the key server; an XPN suite does not run out."
+            } else {
+                "Put new keys in place before they are used up (`macsec keygen static`); an XPN \
+                 suite does not run out."
+            };
             Some(Finding::new(
                 level,
                 CHECK,

@@ -8,7 +8,7 @@
 //! | `configuration` | the file, and whether it is in force |
 //! | `state` | the records of packet numbers |
 //! | `interface`, `mtu` | uplink and TAP |
-//! | `running` | what a port says of itself |
+//! | `running`, `mka` | what a port says of itself |
 //! | `sample`, `counters` | what it counts |
 //! | `finding`, `text` | what was found, and how it is shown |
 
@@ -18,6 +18,7 @@ mod finding;
 mod interface;
 mod kernel;
 mod machine;
+mod mka;
 mod mtu;
 mod running;
 mod sample;

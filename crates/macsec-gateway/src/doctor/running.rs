@@ -1,6 +1,6 @@
 //! A port that runs: what it says of itself.
 
-use super::{Finding, Sample, counters, interface};
+use super::{Finding, Sample, counters, interface, mka};
 use crate::status::{PortStatus, SecyStatus};
 
 /// Everything that the status of a port tells.
@@ -10,6 +10,7 @@ pub(super) fn port(sample: &Sample<'_>) -> Vec<Finding> {
     if status.uplink.present && !status.uplink.carrier {
         findings.push(interface::no_carrier(&status.uplink.name));
     }
+    findings.extend(status.mka.iter().flat_map(mka::findings));
     findings.extend(status.secy.iter().flat_map(controls));
     findings.extend(closed(status).filter(|_| findings.is_empty()));
     let mut findings: Vec<_> = findings.into_iter().map(|f| f.of_port(&status.name)).collect();
@@ -31,7 +32,11 @@ fn closed(status: &PortStatus) -> Option<Finding> {
     let (seen, advice) = match status.key_source.as_str() {
         "none" => (
             "closed: the port has no keys",
-            "Give it [port.static_keys]: `macsec keygen static` prints both ends' parts.",
+            "Give it [port.mka]: `macsec keygen mka` prints both ends' parts.",
+        ),
+        "mka" => (
+            "closed: MKA has no session",
+            "Look at it again in a few seconds: `macsec status` shows the peers, the log the rest.",
         ),
         _ => ("closed", "Look at it again in a few seconds: `macsec status`, and the log."),
     };

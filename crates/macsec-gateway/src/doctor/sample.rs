@@ -50,16 +50,17 @@ impl Sample<'_> {
         counters.into_iter().map(|counter| self.count(when, counter)).sum()
     }
 
-    /// Frames that the wire brought.
+    /// Frames that the wire brought; with MKA without those that agree on keys.
     pub(super) fn received(&self, when: When) -> u64 {
         let of_standard = COUNTERS.iter().map(|counter| counter.yang);
         let of_standard = of_standard.filter(|name| name.starts_with("in-pkts"));
-        let local = ["eapol-from-uplink", "reserved-tci", "runt", "duplicate", "state-drop"];
+        let local = ["port-closed", "reserved-tci", "runt", "duplicate", "state-drop"];
+        let eapol = Some("eapol-from-uplink").filter(|_| self.after.key_source != "mka");
         let in_clear = match when {
             When::Ever => bypassed(self.after),
             When::Now => bypassed(self.after).saturating_sub(bypassed(self.before)),
         };
-        self.sum(when, of_standard.chain(local)) + in_clear
+        self.sum(when, of_standard.chain(local).chain(eapol)) + in_clear
     }
 
     /// Frames of the host that the SecY has protected.

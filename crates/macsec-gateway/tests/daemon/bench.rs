@@ -41,6 +41,9 @@ pub const SALT: &str = "a7c1e350b94d26f88103d7ee";
 pub const NEAR: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const FAR: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
+/// The ways to own an uplink.
+pub const BOTH_ISOLATIONS: [&str; 2] = ["filter", "namespace"];
+
 /// A host with a directory for all files of a gateway.
 pub struct Edge {
     pub home: Namespace,

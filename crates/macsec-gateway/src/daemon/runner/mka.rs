@@ -27,7 +27,7 @@ use crate::{
 /// How often the KaY is told where packet numbers are.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a KaY that has come to an unexpected end stays away.
-const RESTART_PAUSE: Duration = Duration::from_secs(10);
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// Octets of the buffer for EAPOL: some hundred frames.
 const EAPOL_BUFFER: usize = 256 * 1024;
 

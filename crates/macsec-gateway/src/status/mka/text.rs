@@ -17,7 +17,7 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
         (.., true) => "FAILED: no session",
         _ => "no session yet",
     };
-    writeln!(f, "        {outcome}, {}, port {}", mka.policy, mka.cp_state)?;
+    writeln!(f, "        {outcome}, {}, CP state {}", mka.policy, mka.cp_state)?;
     let actor = &mka.actor;
     writeln!(f, "        this end {}, priority {}", actor.sci, actor.priority)?;
     writeln!(f, "            MI {} MN {}, MKA version {}", actor.mi, actor.mn, actor.mka_version)?;
