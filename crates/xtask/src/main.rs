@@ -16,7 +16,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Frames between our gateway and the macsec driver of Debian's kernel, which runs under QEMU
+    /// Frames between our gateway and the macsec driver of Debian's kernel, which runs under QEMU, with static keys
+    /// and with wpa_supplicant's MKA
     ///
     /// Needs root, and what `.ci/interop-kernel --prepare` installs and fetches.
     Interop(interop::Options),

@@ -12,7 +12,8 @@
 //! interface is moved to the daemon's private namespace.
 //!
 //! The guest boots once for all cases. An agent in it, this very program, sets up the kernel's SecY and sends and
-//! receives at its station as it is told.
+//! receives at its station as it is told. In the cases with MKA it is Debian's wpa_supplicant that sets up the SecY:
+//! see [`mka`].
 //!
 //! Daemon and virtual machine die with the thread that has started them, and our namespace has no name, so nothing
 //! is left when this process ends. If it is killed, a name below `/run/netns` and a directory of files are.
@@ -147,14 +148,15 @@ fn run_in_edge(trials: &[Trial], site: Site, image: &Image, directory: &Path) ->
     let guest = Guest::boot(image, wire, directory)?;
     println!("Linux {} is up in {:.1} s", image.version, begin.elapsed().as_secs_f32());
 
-    let mut bed = Bed { site, guest, capture: directory.join("wire.pcap") };
+    let mut bed = Bed { site, guest, capture: directory.join("wire.pcap"), notes: Vec::new() };
     let (mut passed, mut failed) = (0, 0);
     for trial in trials {
         let begin = Instant::now();
         let faults = trial.run(&mut bed).unwrap_or_else(|error| vec![error.to_string()]);
         let verdict = if faults.is_empty() { "ok" } else { "FAILED" };
         println!("{verdict:6}  {:32} {:5.1} s", trial.name(), begin.elapsed().as_secs_f32());
-        faults.iter().for_each(|fault| println!("        {fault}"));
+        let lines = bed.notes.drain(..).chain(faults.iter().cloned());
+        lines.for_each(|line| println!("        {line}"));
         if faults.is_empty() {
             passed += 1;
         } else {

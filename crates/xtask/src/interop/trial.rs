@@ -30,6 +30,8 @@ pub(super) struct Bed {
     pub(super) site: Site,
     pub(super) guest: Guest,
     pub(super) capture: PathBuf,
+    /// What the case before has to tell, apart from its faults.
+    pub(super) notes: Vec<String>,
 }
 
 /// A case that is being tried.

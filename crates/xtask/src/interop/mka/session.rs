@@ -67,7 +67,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Starts both ends.
     pub(super) fn start(bed: &'a mut Bed, case: &'a Case) -> Result<Self> {
-        let Bed { site, guest, capture } = bed;
+        let Bed { site, guest, capture, .. } = bed;
         guest.begin(case.name)?;
         site.begin_anew(case.name)?;
         guest.ip(&format!("link set eth0 mtu {ETHERNET_MTU}"))?;
@@ -243,7 +243,8 @@ impl<'a> Session<'a> {
         };
         lost(&theirs, &ours, "to them")?;
         lost(&ours, &theirs, "to us")?;
-        self.notes.push(format!("{} frames to them and {} to us", ours.sent, theirs.sent));
+        let (ours, theirs) = (ours.sent, theirs.sent);
+        self.notes.push(format!("{ours} frames to them and {theirs} to us, none lost"));
         Ok(())
     }
 

@@ -29,6 +29,9 @@ pub(super) fn plain(session: &mut Session<'_>) -> Result<()> {
     if session.ledger.key_servers() != [session.case.we_serve, !session.case.we_serve] {
         return Err("the wrong one is key server".into());
     }
+    if !session.case.we_serve && session.gateway.rekey().is_ok() {
+        return Err("a client takes it upon itself to make a SAK".into());
+    }
     session.datagrams()
 }
 
@@ -74,7 +77,8 @@ pub(super) fn restarts(session: &mut Session<'_>) -> Result<()> {
         session.restart(side, how)?;
         let again = session.secured_anew().and_then(|_| session.exchange());
         again.map_err(|error| format!("{side:?}, {how:?}: {error}"))?;
-        session.notes.push(format!("{side:?}, {how:?}: {:.1} s", begin.elapsed().as_secs_f32()));
+        let time = begin.elapsed().as_secs_f32();
+        session.notes.push(format!("{side:?}, {how:?}: secured again after {time:.1} s"));
     }
     Ok(())
 }
