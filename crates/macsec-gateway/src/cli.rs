@@ -32,9 +32,9 @@ enum Command {
     Doctor(doctor::Options),
     /// Make fresh keys from the system's random number generator
     Keygen(keygen::Options),
-    /// One gateway of the demo, started by it
+    /// What cleans up after the demo, started by it
     #[command(hide = true)]
-    DemoGateway,
+    DemoGuard,
 }
 
 /// Runs the command that the process was started with.
@@ -49,6 +49,6 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keygen(options) => keygen::run(&options),
-        Command::DemoGateway => demo::worker::run(),
+        Command::DemoGuard => demo::guard::run(),
     }
 }

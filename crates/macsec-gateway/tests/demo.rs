@@ -4,6 +4,8 @@ mod common;
 
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
@@ -11,8 +13,11 @@ use std::{
 
 use common::{CANNOT_RUN, macsec, skip, stderr, stdout};
 use macsec_gateway::demo::topology::{End, TAP, Topology};
-use macsec_io::tap::Tap;
+use macsec_io::{netlink::Netlink, tap::Tap};
 use serde_json::Value;
+
+/// For what has to come, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One at a time: two demos at once would take the processor from each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -113,42 +118,53 @@ fn is_alive(process: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
+/// What a process was started with.
+fn arguments_of(process: u32) -> Vec<String> {
+    let octets = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let arguments = octets.split(|octet| *octet == 0).map(|part| String::from_utf8_lossy(part));
+    arguments.skip(1).filter(|part| !part.is_empty()).map(String::from).collect()
+}
+
 #[test]
-fn a_killed_demo_leaves_no_gateway_behind() {
+fn a_killed_demo_leaves_nothing_behind() {
     let _guard = ONE_AT_A_TIME.lock();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_macsec"))
         .args(["demo", "--seconds", "60"])
         .stdout(Stdio::null())
         .spawn()
         .expect("the binary has been built");
-    let until = Instant::now() + Duration::from_secs(10);
-    let mut gateways = Vec::new();
-    while gateways.len() < 2 && Instant::now() < until {
+    let until = Instant::now() + PATIENCE;
+    // The guard and two gateways, each of which is a copy of its parent for a moment.
+    let is_at_work = |child: &u32| {
+        let name = arguments_of(*child);
+        name.first().is_some_and(|name| matches!(name.as_str(), "run" | "demo-guard"))
+    };
+    let mut children = Vec::new();
+    while children.iter().filter(|child| is_at_work(child)).count() < 3 {
         if let Some(status) = demo.try_wait().expect("a child") {
             assert_eq!(status.code(), Some(CANNOT_RUN));
             return skip("no demo here");
         }
+        assert!(Instant::now() < until, "{children:?}");
         std::thread::sleep(Duration::from_millis(20));
-        gateways = children_of(demo.id());
+        children = children_of(demo.id());
     }
-    assert_eq!(gateways.len(), 2);
-    // Until they are at work: a child is a copy of its parent for a moment.
-    std::thread::sleep(Duration::from_millis(700));
-    for gateway in &gateways {
-        let arguments = fs::read(format!("/proc/{gateway}/cmdline")).expect("/proc");
-        assert!(
-            arguments.ends_with(b"\0demo-gateway\0"),
-            "no key for all to see: {}",
-            String::from_utf8_lossy(&arguments)
-        );
-    }
+    let gateway = children.iter().find_map(|child| match &arguments_of(*child)[..] {
+        [run, config, file] if run == "run" && config == "--config" => Some(PathBuf::from(file)),
+        _ => None,
+    });
+    let gateway = gateway.expect("no key for all to see, and nothing special");
+    let directory = gateway.parent().expect("a directory");
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!((mode(directory), mode(&gateway)), (0o700, 0o600), "{directory:?}");
     demo.kill().expect("SIGKILL");
     demo.wait().expect("it ends");
-    let until = Instant::now() + Duration::from_secs(5);
-    while gateways.iter().any(|gateway| is_alive(*gateway)) {
-        assert!(Instant::now() < until, "{gateways:?} live on");
+    let until = Instant::now() + PATIENCE;
+    while children.iter().any(|child| is_alive(*child)) {
+        assert!(Instant::now() < until, "{children:?} live on");
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert!(!directory.exists(), "{directory:?}");
 }
 
 /// What one cloud said before the other is up would be lost, and fail a demo that did nothing wrong.
@@ -158,9 +174,12 @@ fn a_cloud_is_silent_until_someone_uses_it() {
         Ok(topology) => topology,
         Err(error) => return skip(&error.to_string()),
     };
-    let tap =
-        topology.cloud(End::A).run(|| Tap::create(TAP)).expect("the namespace").expect("a TAP");
-    topology.configure_tap(End::A).expect("it comes up");
+    let use_tap = || {
+        let tap = Tap::create(TAP).expect("it is there");
+        Netlink::open().expect("netlink").set_up(TAP).expect("it comes up");
+        tap
+    };
+    let tap = topology.cloud(End::A).run(use_tap).expect("the namespace");
     std::thread::sleep(Duration::from_millis(1500));
     let error = tap.read(&mut [0; 2000]).expect_err("nothing to read");
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);

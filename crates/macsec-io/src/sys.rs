@@ -349,10 +349,10 @@ pub(crate) fn unmount(target: &CStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives this thread namespaces of its own (`flags`: CLONE_NEWNET, CLONE_NEWUSER).
+/// Gives this thread namespaces of its own (`flags`: CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER).
 pub(crate) fn unshare(flags: c_int) -> io::Result<()> {
-    debug_assert_eq!(flags & !(libc::CLONE_NEWNET | libc::CLONE_NEWUSER), 0);
-    // SAFETY: no pointers are passed, and neither flag touches memory or descriptors.
+    debug_assert_eq!(flags & !(libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWUSER), 0);
+    // SAFETY: no pointers are passed, and none of the flags touches memory or descriptors.
     check(unsafe { libc::unshare(flags) })?;
     Ok(())
 }

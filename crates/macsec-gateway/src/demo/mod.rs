@@ -1,18 +1,23 @@
 //! `macsec demo`: two clouds join their networks, on one machine and with no set-up.
 //!
-//! Each cloud is a network namespace with a TAP that its hosts route through; each has a gateway
-//! process in an edge namespace of its own; a veth pair is the wire between the edges. The clouds
-//! exchange UDP and TCP, a tap listens to the wire, and an attacker on the wire tampers, replays and
-//! injects.
+//! Each cloud is a network namespace with a TAP that its hosts route through, and one end of a veth
+//! pair, the wire. Between the two stands a gateway: `macsec run` with a configuration file, as
+//! anybody would run it, asked by its control socket. The clouds exchange UDP and TCP, a tap listens to
+//! the wire, and an attacker on the wire tampers, replays and injects.
 
+pub mod files;
+pub mod gateway;
+pub mod guard;
 pub mod report;
 pub mod topology;
 pub mod traffic;
 pub mod wire;
-pub mod worker;
 
 use std::{
+    env,
+    error::Error,
     io,
+    path::Path,
     process::ExitCode,
     sync::atomic::Ordering,
     thread,
@@ -22,13 +27,15 @@ use std::{
 use clap::Args;
 use macsec::CipherSuite;
 use macsec_io::netns::{self, Namespace, NamespaceError};
+use rustix::mount::{MountFlags, mount};
 
 use self::{
+    gateway::{Gateway, Status},
+    guard::Guard,
     report::{Observed, Report},
     topology::{End, Topology},
     traffic::{Control, Traffic},
     wire::{Attacker, Shared, WireTap},
-    worker::{DemoKey, Status, Worker},
 };
 use crate::exit::{self, cannot_run};
 
@@ -57,14 +64,19 @@ pub struct Options {
 /// Runs the demo. Exit code 0 only if all held that should hold; 2 if it cannot run here.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    // Now, as mount namespaces may change what it is called.
+    let program = match env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return cannot_run("demo", &error),
+    };
     if let Err(error) = get_privileges() {
-        return cannot_run("demo", &error);
+        return cannot_run("demo", &*error);
     }
     let topology = match Topology::new() {
         Ok(topology) => topology,
         Err(error) => return cannot_run("demo", &error),
     };
-    let report = match observe(options, &topology) {
+    let report = match observe(options, &program, &topology) {
         Ok(observed) => Report::new(observed),
         Err(error) => {
             eprintln!("macsec demo: {error}");
@@ -83,21 +95,26 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// Root has what it takes. Anyone else may be root of a user namespace, if the system lets them.
-fn get_privileges() -> Result<(), NamespaceError> {
+fn get_privileges() -> Result<(), Box<dyn Error>> {
     match Namespace::new() {
-        Err(NamespaceError::PermissionDenied) => netns::enter_user_namespace(),
-        other => other.map(drop),
+        Err(NamespaceError::PermissionDenied) => {
+            netns::enter_user_namespace()?;
+            // Gateways meet in /run/macsec, which is root's outside.
+            mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)
+                .map_err(|error| format!("a /run of its own: {error}").into())
+        }
+        other => Ok(other.map(drop)?),
     }
 }
 
 /// Lets the clouds talk and the attacker strike, and gathers what everyone saw.
-fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
+fn observe(options: &Options, program: &Path, topology: &Topology) -> io::Result<Observed> {
     // First, so that nothing is sent that they do not see.
     let taps = [WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?];
-    let mut gateways = start_gateways(options, topology)?;
-    for end in End::BOTH {
-        topology.configure_tap(end).map_err(io::Error::other)?;
-    }
+    // The gateways end before the guard does, which they belong to.
+    let guard = Guard::start(program)?;
+    files::write_static(guard.directory(), options.cipher_suite)?;
+    let mut gateways = start_gateways(topology, &guard)?;
     let mut attacker = Attacker::open(topology)?;
     let shared = Shared::default();
     let control = Control::default();
@@ -130,10 +147,12 @@ fn observe(options: &Options, topology: &Topology) -> io::Result<Observed> {
     })
 }
 
-/// Starts both gateways with one fresh key, which nobody but they has afterwards.
-fn start_gateways(options: &Options, topology: &Topology) -> io::Result<[Worker; 2]> {
-    let key = DemoKey::new(options.cipher_suite).map_err(io::Error::other)?;
-    Ok([Worker::start(End::A, topology, &key)?, Worker::start(End::B, topology, &key)?])
+/// Starts both gateways at once, and waits until they are up.
+fn start_gateways(topology: &Topology, guard: &Guard) -> io::Result<[Gateway; 2]> {
+    let spawn = |end| Gateway::spawn(end, topology, guard);
+    let mut gateways = [spawn(End::A)?, spawn(End::B)?];
+    gateway::wait_until_secured(&mut gateways)?;
+    Ok(gateways)
 }
 
 /// Runs the traffic for as long as the options say, and calls `on_tick` meanwhile: every second, and
@@ -181,13 +200,13 @@ enum Tick {
     Report(Duration),
 }
 
-fn statuses(gateways: &mut [Worker; 2]) -> io::Result<[Status; 2]> {
+fn statuses(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
     let [a, b] = gateways;
     Ok([a.status()?, b.status()?])
 }
 
 /// Waits until what either gateway has sealed the other has delivered, or no more can be hoped for.
-fn settle(gateways: &mut [Worker; 2]) -> io::Result<[Status; 2]> {
+fn settle(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
     let start = Instant::now();
     loop {
         let [a, b] = statuses(gateways)?;

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{
+    gateway::Status,
     topology::End,
     traffic::TrafficResult,
     wire::{Attacks, WireCounts},
-    worker::Status,
 };
 
 /// Frames that must have been delivered for each second of the demo, 1,000 in the usual five.

@@ -1,26 +1,26 @@
-//! The demo's world: two clouds and two edges, each a network namespace, and a wire between the edges.
+//! The demo's world: two clouds, each a network namespace, and a wire between them.
 //!
 //! ```text
-//!  cloud A           edge A                      edge B           cloud B
+//!  cloud A                                                          cloud B
 //!  macsec0 (TAP) --- gateway --- wire-a === wire-b --- gateway --- macsec0 (TAP)
-//!  10.99.0.1                                                      10.99.0.2
+//!  10.99.0.1                                                       10.99.0.2
 //! ```
+//!
+//! The wire ends in the clouds' own namespaces, where whoever listens sees it. What keeps the clouds off
+//! it is the gateways' doing.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     os::fd::AsFd,
 };
 
-use macsec::ClearVlanTags;
 use macsec_io::{
     netlink::{Netlink, NetlinkError, VethEnd},
     netns::{Namespace, NamespaceError},
-    offload, sysctl,
+    sysctl,
     tap::{Tap, TapError},
 };
 use thiserror::Error;
-
-use crate::port;
 
 /// The name of the TAP in either cloud.
 pub const TAP: &str = "macsec0";
@@ -40,6 +40,14 @@ pub enum End {
 impl End {
     /// Both ends.
     pub const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    /// What the end is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
 
     /// The end's interface on the wire.
     pub fn wire(self) -> &'static str {
@@ -71,7 +79,6 @@ impl End {
 /// The namespaces. Everything in them goes when this goes.
 pub struct Topology {
     clouds: [Namespace; 2],
-    edges: [Namespace; 2],
 }
 
 /// Why the world cannot be made.
@@ -89,68 +96,46 @@ pub enum TopologyError {
     /// A kernel setting.
     #[error("{0}")]
     Setting(#[from] std::io::Error),
-    /// An offload.
-    #[error("{0}")]
-    Offload(#[from] offload::OffloadError),
 }
 
 impl Topology {
-    /// Makes namespaces and wire. The wire is up and silent: no addresses, no IPv6, no ARP.
+    /// Makes clouds and wire. All of it is silent until someone uses it: what IPv6 says by itself could
+    /// reach the other TAP before that is up, and would count as lost.
     ///
     /// # Errors
-    /// [`TopologyError`]; above all missing privileges, a TAP being tried out too.
+    /// [`TopologyError`]; above all missing privileges.
     pub fn new() -> Result<Self, TopologyError> {
-        let clouds = [Namespace::new()?, Namespace::new()?];
-        let edges = [Namespace::new()?, Namespace::new()?];
-        // Better to know now than from a gateway that does not come up.
-        clouds[0].run(|| Tap::create("probe%d").map(drop))??;
-        let topology = Self { clouds, edges };
-        topology.edge(End::A).run(|| {
+        let topology = Self { clouds: [Namespace::new()?, Namespace::new()?] };
+        for end in End::BOTH {
+            topology.cloud(end).run(|| make_tap(end))??;
+        }
+        topology.cloud(End::A).run(|| {
             let near = VethEnd::new(End::A.wire()).mac(End::A.mac());
             let far = VethEnd::new(End::B.wire()).mac(End::B.mac());
-            let far = far.namespace(topology.edge(End::B).as_fd());
+            let far = far.namespace(topology.cloud(End::B).as_fd());
             Netlink::open()?.create_veth(&near, &far)
         })??;
         for end in End::BOTH {
-            topology.edge(end).run(|| -> Result<(), TopologyError> {
+            topology.cloud(end).run(|| {
                 let mut netlink = Netlink::open()?;
-                sysctl::disable_ipv6(end.wire())?;
-                offload::disable_all(end.wire())?;
-                netlink.set_arp(end.wire(), false)?;
                 netlink.set_mtu(end.wire(), WIRE_MTU)?;
-                netlink.set_up(end.wire())?;
-                Ok(())
+                netlink.set_up(end.wire())
             })??;
         }
         Ok(topology)
     }
 
-    /// The namespace of an end's hosts.
+    /// The namespace of an end's hosts, and of its gateway.
     pub fn cloud(&self, end: End) -> &Namespace {
         &self.clouds[end as usize]
     }
+}
 
-    /// The namespace of an end's gateway: nothing in it but the wire.
-    pub fn edge(&self, end: End) -> &Namespace {
-        &self.edges[end as usize]
-    }
-
-    /// Brings up the TAP that the gateway of `end` has made: addresses, MTU, up. It is silent until
-    /// someone uses it: what IPv6 says by itself could reach the other TAP before that is up, and
-    /// would count as lost.
-    ///
-    /// # Errors
-    /// [`TopologyError`].
-    pub fn configure_tap(&self, end: End) -> Result<(), TopologyError> {
-        self.cloud(end).run(|| {
-            let mut netlink = Netlink::open()?;
-            sysctl::disable_ipv6(TAP)?;
-            offload::disable_all(TAP)?;
-            netlink.set_mac(TAP, end.mac())?;
-            netlink.set_mtu(TAP, port::inner_mtu(WIRE_MTU, 0, ClearVlanTags::None))?;
-            netlink.set_up(TAP)?;
-            netlink.add_address(TAP, IpAddr::V4(end.address()), PREFIX)?;
-            Ok(())
-        })?
-    }
+/// Makes the TAP of `end` in the namespace of this thread. It stays when its gateway goes, as one with
+/// addresses and routes should.
+fn make_tap(end: End) -> Result<(), TopologyError> {
+    sysctl::disable_ipv6_everywhere()?;
+    Tap::create(TAP)?.set_persistent(true)?;
+    Netlink::open()?.add_address(TAP, IpAddr::V4(end.address()), PREFIX)?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The wire between the edges: who listens to it, and who attacks it.
+//! The wire between the gateways: who listens to it, and who attacks it.
 
 use std::{
     io,
@@ -16,6 +16,7 @@ use super::{
     topology::{End, Topology, WIRE_MTU},
     traffic::UDP_MARK,
 };
+use crate::uplink;
 
 const MACSEC: [u8; 2] = [0x88, 0xe5];
 const EAPOL: [u8; 2] = [0x88, 0x8e];
@@ -167,19 +168,21 @@ pub struct Attacks {
     pub injected: u64,
 }
 
-/// Someone on the wire, who sends to edge B.
+/// Someone on the wire, who sends to gateway B.
 pub struct Attacker {
     ring: PacketTxRing,
     attacks: Attacks,
 }
 
 impl Attacker {
-    /// Gets hold of the wire at edge A.
+    /// Gets hold of the wire at its end A, past the barrier that shuts cloud A out: that is not made
+    /// for someone on the wire.
     ///
     /// # Errors
     /// [`PacketError`].
     pub fn open(topology: &Topology) -> io::Result<Self> {
-        let config = TxConfig { frames: 64, max_frame: 2048, ..TxConfig::default() };
+        let config =
+            TxConfig { frames: 64, max_frame: 2048, mark: uplink::MARK, ..TxConfig::default() };
         let ring = open_in(topology, End::A, || PacketTxRing::open(End::A.wire(), &config))?;
         Ok(Self { ring, attacks: Attacks::default() })
     }
@@ -242,7 +245,7 @@ fn open_in<T: Send>(
     end: End,
     open: impl FnOnce() -> Result<T, PacketError> + Send,
 ) -> io::Result<T> {
-    topology.edge(end).run(open).map_err(io::Error::other)?.map_err(io::Error::other)
+    topology.cloud(end).run(open).map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use collect::{Observed, UplinkState, local, port_status};
+pub(crate) use collect::{Observed, UplinkState, port_status};
 pub use mka::{
     ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus,
 };

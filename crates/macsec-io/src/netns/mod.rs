@@ -145,7 +145,7 @@ fn in_thread<T: Send>(action: impl FnOnce() -> T + Send) -> T {
 
 /// Makes this process root of a user namespace of its own, with an empty network namespace: enough
 /// for everything in this crate (a TAP only if `/dev/net/tun` may be opened) without being root
-/// outside.
+/// outside. What it mounts from now on, it alone sees.
 ///
 /// Call it at the start of `main`: the kernel refuses when there is more than one thread.
 ///
@@ -158,7 +158,7 @@ pub fn enter_user_namespace() -> Result<(), NamespaceError> {
     }
     // Asked before: inside, both are the overflow ids until they are mapped.
     let (user, group) = sys::effective_ids();
-    sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET)
+    sys::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET | libc::CLONE_NEWNS)
         .map_err(|e| refused("unshare user namespace", e))?;
     write_proc("/proc/self/setgroups", "deny")?;
     write_proc("/proc/self/uid_map", &format!("0 {user} 1"))?;

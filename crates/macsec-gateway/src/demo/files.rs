@@ -1,0 +1,104 @@
+//! What the gateways' configuration files say, and the keys that they name.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use macsec::{CipherSuite, MacAddress, Sci};
+use zeroize::Zeroizing;
+
+use super::topology::{End, TAP};
+
+/// The files of one gateway.
+pub struct Files {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The log.
+    pub log: PathBuf,
+    /// Packet numbers on record.
+    state: PathBuf,
+}
+
+impl Files {
+    /// What they are called in `directory`.
+    #[must_use]
+    pub fn of(end: End, directory: &Path) -> Self {
+        let file = |kind: &str| directory.join(format!("{}.{kind}", end.name()));
+        Self { config: file("toml"), socket: file("sock"), log: file("log"), state: file("state") }
+    }
+
+    fn head(&self, end: End, suite: CipherSuite) -> String {
+        let Self { socket, state, .. } = self;
+        format!(
+            "control_socket = {socket:?}\n\
+             state_directory = {state:?}\n\
+             namespace = \"macsec-demo\"\n\
+             \n\
+             [[port]]\n\
+             name = \"wan0\"\n\
+             uplink = \"{}\"\n\
+             isolation = \"filter\"\n\
+             tap = \"{TAP}\"\n\
+             cipher_suite = \"{suite}\"\n\
+             \n",
+            end.wire()
+        )
+    }
+}
+
+/// Writes the configurations of both gateways, and one fresh static key for them, which nobody else has.
+///
+/// # Errors
+/// Those of the random number generator and of the files.
+pub fn write_static(directory: &Path, suite: CipherSuite) -> io::Result<()> {
+    write_key(&directory.join("sak"), suite.key_len())?;
+    let mut salt = [0; 12];
+    getrandom::fill(&mut salt).map_err(io::Error::other)?;
+    let salt = hex::encode(salt);
+    for end in End::BOTH {
+        let files = Files::of(end, directory);
+        let [ours, theirs] = [end, end.other()].map(|end| {
+            // The greater SCI has SSCI 1, as MKA would have it.
+            let ssci = if sci(end) > sci(end.other()) { 1 } else { 2 };
+            if suite.is_xpn() { format!("ssci = {ssci}\n") } else { String::new() }
+        });
+        let salt = if suite.is_xpn() { format!("salt = \"{salt}\"\n") } else { String::new() };
+        let text = format!(
+            "{}\
+             [port.static_keys]\n\
+             first_use = true\n\
+             sak_file = \"sak\"\n\
+             {salt}{ours}\
+             \n\
+             [[port.static_keys.peer]]\n\
+             sci = \"{}\"\n\
+             {theirs}",
+            files.head(end, suite),
+            sci(end.other())
+        );
+        write_private(&files.config, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn sci(end: End) -> Sci {
+    Sci::new(MacAddress(end.mac()), Sci::PORT_END_STATION)
+}
+
+/// Writes a fresh key of `len` octets, as hexadecimal digits.
+fn write_key(path: &Path, len: usize) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; 32]);
+    let key = &mut key[..len];
+    getrandom::fill(key).map_err(io::Error::other)?;
+    write_private(path, Zeroizing::new(hex::encode(&*key)).as_bytes())
+}
+
+/// Writes a new file that only its owner may read.
+fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(octets)
+}
