@@ -32,12 +32,11 @@ fn demo(arguments: &[&str]) -> Option<std::process::Output> {
     Some(output)
 }
 
-fn assert_holds(suite: &str) {
-    let Some(output) = demo(&["--json", "--seconds", "2", "--cipher-suite", suite]) else {
-        return;
-    };
+/// A run in which all holds that holds whatever the keys are. None where it cannot run.
+fn assert_holds(suite: &str, options: &[&str]) -> Option<Value> {
+    let output = demo(&[&["--json", "--cipher-suite", suite], options].concat())?;
     let text = stdout(&output);
-    assert_eq!(text.lines().count(), 1, "one JSON object and nothing else: {text}");
+    assert_eq!(text.lines().count(), 1, "one JSON object and nothing else: {text}{output:?}");
     let report: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(output.status.code(), Some(0), "{report:#}");
     assert_eq!(report["cipher_suite"], suite);
@@ -64,36 +63,66 @@ fn assert_holds(suite: &str) {
         assert_eq!(counters["InPktsUntagged"], 0);
         assert_eq!(counters["InPktsOK"], gateway["delivered"]);
     }
+    Some(report)
+}
+
+fn assert_holds_with_static_keys(suite: &str) {
+    let Some(report) = assert_holds(suite, &["--static", "--seconds", "2"]) else { return };
+    assert_eq!(report["wire"]["eapol"], 0);
+    assert!(report.get("mka_up_ms").is_none(), "{report:#}");
+}
+
+#[test]
+fn keys_are_agreed_on_and_rotated_and_a_gateway_comes_back() {
+    let Some(report) = assert_holds("gcm-aes-xpn-256", &["--seconds", "10"]) else { return };
+    assert_eq!(report["frames_lost_during_rotation"], 0);
+    assert!(report["sak_rotations"].as_u64() >= Some(2), "{report:#}");
+    for time in ["mka_up_ms", "recovered_after_restart_ms"] {
+        // How long exactly is a matter of the machine.
+        assert!(report[time].as_u64() > Some(0), "{time}: {report:#}");
+    }
+    assert!(report["wire"]["eapol"].as_u64() > Some(0), "{report:#}");
+    assert_eq!(report["wire"]["repeated"], 0);
+}
+
+#[test]
+fn a_short_run_has_no_time_for_a_rotation() {
+    let Some(report) = assert_holds("gcm-aes-128", &["--seconds", "2"]) else { return };
+    assert_eq!([&report["sak_rotations"], &report["sak_rotations_required"]], [0, 0]);
 }
 
 #[test]
 fn gcm_aes_128_holds() {
-    assert_holds("gcm-aes-128");
+    assert_holds_with_static_keys("gcm-aes-128");
 }
 
 #[test]
 fn gcm_aes_256_holds() {
-    assert_holds("gcm-aes-256");
+    assert_holds_with_static_keys("gcm-aes-256");
 }
 
 #[test]
 fn gcm_aes_xpn_128_holds() {
-    assert_holds("gcm-aes-xpn-128");
+    assert_holds_with_static_keys("gcm-aes-xpn-128");
 }
 
 #[test]
 fn gcm_aes_xpn_256_holds() {
-    assert_holds("gcm-aes-xpn-256");
+    assert_holds_with_static_keys("gcm-aes-xpn-256");
 }
 
 #[test]
 fn the_report_for_people_reads_to_the_end() {
-    let Some(output) = demo(&["--seconds", "2"]) else {
+    let Some(output) = demo(&["--seconds", "5"]) else {
         return;
     };
     let text = stdout(&output);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 s   A to B"), "live lines: {text}");
+    for part in
+        ["secured by MKA", "1 s   A to B", "SAK rotation 1", "gateway A killed and started again"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     assert!(text.trim_end().ends_with("every attack dropped and counted."), "{text}");
     let longest = text.lines().map(|line| line.chars().count()).max();
     assert!(longest <= Some(80), "fits a terminal of 80 columns: {text}");

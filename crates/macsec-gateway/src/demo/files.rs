@@ -51,6 +51,32 @@ impl Files {
     }
 }
 
+/// Writes the configurations of both gateways, and a fresh CAK for them, which nobody else has. Gateway A
+/// is to be the key server.
+///
+/// # Errors
+/// Those of the random number generator and of the files.
+pub fn write_mka(directory: &Path, suite: CipherSuite) -> io::Result<()> {
+    write_key(&directory.join("cak"), suite.key_len())?;
+    for end in End::BOTH {
+        let files = Files::of(end, directory);
+        let priority = match end {
+            End::A => 16,
+            End::B => 32,
+        };
+        let text = format!(
+            "{}\
+             [port.mka]\n\
+             ckn = \"64656d6f\"\n\
+             cak_file = \"cak\"\n\
+             key_server_priority = {priority}\n",
+            files.head(end, suite)
+        );
+        write_private(&files.config, text.as_bytes())?;
+    }
+    Ok(())
+}
+
 /// Writes the configurations of both gateways, and one fresh static key for them, which nobody else has.
 ///
 /// # Errors
@@ -59,27 +85,29 @@ pub fn write_static(directory: &Path, suite: CipherSuite) -> io::Result<()> {
     write_key(&directory.join("sak"), suite.key_len())?;
     let mut salt = [0; 12];
     getrandom::fill(&mut salt).map_err(io::Error::other)?;
-    let salt = hex::encode(salt);
     for end in End::BOTH {
         let files = Files::of(end, directory);
-        let [ours, theirs] = [end, end.other()].map(|end| {
-            // The greater SCI has SSCI 1, as MKA would have it.
-            let ssci = if sci(end) > sci(end.other()) { 1 } else { 2 };
-            if suite.is_xpn() { format!("ssci = {ssci}\n") } else { String::new() }
-        });
-        let salt = if suite.is_xpn() { format!("salt = \"{salt}\"\n") } else { String::new() };
+        let peer = sci(end.other());
+        // What XPN needs and the others do not have. The greater SCI has SSCI 1, as MKA would have it.
+        let ssci = |of: Sci, than: Sci| if of > than { 1 } else { 2 };
+        let [ours, theirs] = if suite.is_xpn() {
+            let salt = hex::encode(salt);
+            let [ours, theirs] = [ssci(sci(end), peer), ssci(peer, sci(end))];
+            [format!("salt = \"{salt}\"\nssci = {ours}\n"), format!("ssci = {theirs}\n")]
+        } else {
+            [const { String::new() }; 2]
+        };
         let text = format!(
             "{}\
              [port.static_keys]\n\
              first_use = true\n\
              sak_file = \"sak\"\n\
-             {salt}{ours}\
+             {ours}\
              \n\
              [[port.static_keys.peer]]\n\
-             sci = \"{}\"\n\
+             sci = \"{peer}\"\n\
              {theirs}",
-            files.head(end, suite),
-            sci(end.other())
+            files.head(end, suite)
         );
         write_private(&files.config, text.as_bytes())?;
     }

@@ -36,6 +36,7 @@ pub struct Gateway {
     end: End,
     process: Child,
     files: Files,
+    spawned: Instant,
 }
 
 impl Gateway {
@@ -49,8 +50,9 @@ impl Gateway {
         let log = File::options().create(true).append(true).open(&files.log)?;
         let mut command = guard.command();
         command.arg("run").arg("--config").arg(&files.config).stderr(log);
+        let spawned = Instant::now();
         let process = topology.cloud(end).run(|| command.spawn()).map_err(io::Error::other)??;
-        Ok(Self { end, process, files })
+        Ok(Self { end, process, files, spawned })
     }
 
     /// What it says of its port; `None` while it does not answer, as it has just been started.
@@ -76,8 +78,49 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::look`]; it has to answer.
     pub fn status(&mut self) -> io::Result<Status> {
-        let port = self.look()?.ok_or_else(|| self.failure("does not answer"))?;
-        Status::of(&port).ok_or_else(|| self.failure("has lost its uplink"))
+        Status::of(&self.answer()?).ok_or_else(|| self.failure("has lost its uplink"))
+    }
+
+    /// What it says of its port.
+    ///
+    /// # Errors
+    /// As [`Gateway::look`]; it has to answer.
+    pub fn answer(&mut self) -> io::Result<PortStatus> {
+        self.look()?.ok_or_else(|| self.failure("does not answer"))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// How long ago its process was started.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.spawned.elapsed()
+    }
+
+    /// Asks for a new SAK, as `macsec rekey` does.
+    ///
+    /// # Errors
+    /// It is not the key server, or does not answer.
+    pub fn rekey(&self) -> io::Result<()> {
+        match control::ask(&self.files.socket, Request::Rekey { port: None }) {
+            Ok(Reply::Changes(_)) => Ok(()),
+            Ok(Reply::Refused(reasons)) => Err(self.failure(&reasons.join("; "))),
+            Ok(_) => Err(self.failure("does not say whether there will be a new SAK")),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Ends it as nobody should: with no chance to say good-bye.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.process.kill()?;
+        self.process.wait().map(drop)
     }
 
     /// What is wrong with it, and the last words in its log, which may tell why.
@@ -90,6 +133,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let deadline = Instant::now() + STOP_TIMEOUT;
         while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {

@@ -9,6 +9,7 @@ pub mod files;
 pub mod gateway;
 pub mod guard;
 pub mod report;
+pub mod rotation;
 pub mod topology;
 pub mod traffic;
 pub mod wire;
@@ -32,10 +33,11 @@ use rustix::mount::{MountFlags, mount};
 use self::{
     gateway::{Gateway, Status},
     guard::Guard,
-    report::{Observed, Report},
+    report::{MkaObserved, Observed, Report},
+    rotation::Rotations,
     topology::{End, Topology},
-    traffic::{Control, Traffic},
-    wire::{Attacker, Shared, WireTap},
+    traffic::{Control, Traffic, TrafficResult},
+    wire::{Attacker, Attacks, Shared, WireTaps},
 };
 use crate::exit::{self, cannot_run};
 
@@ -43,6 +45,8 @@ use crate::exit::{self, cannot_run};
 const STRIKE_INTERVAL: Duration = Duration::from_millis(400);
 /// How long frames under way may take to arrive once the clouds have fallen silent.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long datagrams may take to come through after a restart.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(20);
 
 /// Options of `macsec demo`.
@@ -55,6 +59,10 @@ pub struct Options {
     /// Cipher suite: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128 or gcm-aes-xpn-256
     #[arg(long, value_name = "NAME", default_value = "gcm-aes-xpn-256")]
     pub cipher_suite: CipherSuite,
+
+    /// Static keys instead of MKA: nothing is agreed on, rotated or restarted
+    #[arg(long = "static")]
+    pub static_keys: bool,
 
     /// Print nothing but one JSON object at the end
     #[arg(long)]
@@ -107,97 +115,143 @@ fn get_privileges() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Lets the clouds talk and the attacker strike, and gathers what everyone saw.
+/// Tells the demo's story, and gathers what everyone saw: the gateways start, the clouds talk, the attacker
+/// strikes; with MKA, SAKs are replaced meanwhile, and then a gateway is killed and started again.
 fn observe(options: &Options, program: &Path, topology: &Topology) -> io::Result<Observed> {
     // First, so that nothing is sent that they do not see.
-    let taps = [WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?];
+    let taps = WireTaps::open(topology)?;
     // The gateways end before the guard does, which they belong to.
     let guard = Guard::start(program)?;
-    files::write_static(guard.directory(), options.cipher_suite)?;
-    let mut gateways = start_gateways(topology, &guard)?;
-    let mut attacker = Attacker::open(topology)?;
-    let shared = Shared::default();
-    let control = Control::default();
+    if options.static_keys {
+        files::write_static(guard.directory(), options.cipher_suite)?;
+    } else {
+        files::write_mka(guard.directory(), options.cipher_suite)?;
+    }
     if !options.json {
         print_picture(options);
     }
-    thread::scope(|scope| {
-        let taps = taps.map(|tap| scope.spawn(|| tap.run(&shared)));
-        let result = talk(options, topology, &control, |tick| match tick {
-            Tick::Strike => attacker.strike(&shared),
-            Tick::Report(elapsed) if !options.json => {
-                print_progress(elapsed, &statuses(&mut gateways)?, attacker.attacks());
-                Ok(())
-            }
-            Tick::Report(_) => Ok(()),
-        });
-        let gateways = settle(&mut gateways);
-        shared.stop.store(true, Ordering::Relaxed);
-        let [tap_a, tap_b] = taps
-            .map(|tap| tap.join().map_err(|_| io::Error::other("a tap on the wire panicked"))?);
-        let (seconds, traffic) = result?;
-        Ok(Observed {
-            cipher_suite: options.cipher_suite.name().to_owned(),
-            seconds: seconds.as_secs_f64(),
-            attacks: attacker.attacks(),
-            wire: tap_a? + tap_b?,
-            traffic,
-            gateways: gateways?,
-        })
-    })
-}
-
-/// Starts both gateways at once, and waits until they are up.
-fn start_gateways(topology: &Topology, guard: &Guard) -> io::Result<[Gateway; 2]> {
-    let spawn = |end| Gateway::spawn(end, topology, guard);
+    let spawn = |end| Gateway::spawn(end, topology, &guard);
     let mut gateways = [spawn(End::A)?, spawn(End::B)?];
     gateway::wait_until_secured(&mut gateways)?;
-    Ok(gateways)
+    let up = gateways[End::B as usize].age();
+    if !options.json && !options.static_keys {
+        println!("  both ends secured by MKA, {} ms from cold", up.as_millis());
+        println!();
+    }
+
+    let shared = Shared::default();
+    let (talked, wire) =
+        taps.listen(&shared, || talk(options, topology, &mut gateways, &shared))?;
+    let mut observed = Observed {
+        cipher_suite: options.cipher_suite.name().to_owned(),
+        seconds: talked.duration.as_secs_f64(),
+        attacks: talked.attacks,
+        wire,
+        traffic: talked.traffic,
+        gateways: talked.gateways,
+        mka: None,
+    };
+    if !options.static_keys {
+        let (recovered, wire) = talked.next_taps.listen(&Shared::default(), || {
+            restart(topology, &guard, &mut gateways[End::A as usize])
+        })?;
+        if let (false, Some(recovered)) = (options.json, recovered) {
+            let ms = recovered.as_millis();
+            println!();
+            println!("  gateway A killed and started again: datagrams pass after {ms} ms");
+        }
+        observed.mka = Some(MkaObserved {
+            up,
+            rotations: talked.rotations,
+            required_rotations: rotation::required(options.seconds),
+            recovered,
+            wire,
+        });
+    }
+    Ok(observed)
 }
 
-/// Runs the traffic for as long as the options say, and calls `on_tick` meanwhile: every second, and
-/// whenever the attacker is to strike.
+/// What came of the talk.
+struct Talked {
+    duration: Duration,
+    traffic: TrafficResult,
+    attacks: Attacks,
+    rotations: u32,
+    gateways: [Status; 2],
+    /// For what comes next: opened before the talk's are closed, so that nothing is missed.
+    next_taps: WireTaps,
+}
+
+/// Lets the clouds talk for as long as the options say; meanwhile the attacker strikes, and SAKs make
+/// way for others.
 fn talk(
     options: &Options,
     topology: &Topology,
-    control: &Control,
-    mut on_tick: impl FnMut(Tick) -> io::Result<()>,
-) -> io::Result<(Duration, traffic::TrafficResult)> {
-    let traffic = Traffic::connect(topology)?;
+    gateways: &mut [Gateway; 2],
+    shared: &Shared,
+) -> io::Result<Talked> {
     let duration = Duration::from_secs(options.seconds.into());
-    thread::scope(|scope| {
+    let mut attacker = Attacker::open(topology)?;
+    let mut rotations = Rotations::new(duration);
+    let traffic = Traffic::connect(topology)?;
+    let control = Control::default();
+    let (elapsed, traffic) = thread::scope(|scope| {
         let start = Instant::now();
-        let traffic = scope.spawn(|| traffic.run(control));
+        let traffic = scope.spawn(|| traffic.run(&control));
         let mut next_strike = STRIKE_INTERVAL;
         let mut next_report = Duration::from_secs(1);
-        let mut result = Ok(());
-        while result.is_ok() && start.elapsed() < duration && !traffic.is_finished() {
-            thread::sleep(TICK);
-            let elapsed = start.elapsed();
+        let mut go_on = |elapsed: Duration| {
             // None in the last moments: an old frame must have been followed by others.
             if elapsed >= next_strike && elapsed + STRIKE_INTERVAL < duration {
                 next_strike = elapsed + STRIKE_INTERVAL;
-                result = on_tick(Tick::Strike);
+                attacker.strike(shared)?;
             }
-            if result.is_ok() && elapsed >= next_report {
+            if elapsed >= next_report {
                 next_report += Duration::from_secs(1);
-                result = on_tick(Tick::Report(elapsed));
+                if !options.json {
+                    print_progress(elapsed, &statuses(gateways)?, attacker.attacks());
+                }
             }
+            if !options.static_keys
+                && let Some(took) = rotations.go_on(elapsed, gateways)?
+                && !options.json
+            {
+                print_rotation(elapsed, rotations.done(), took);
+            }
+            Ok(())
+        };
+        let mut result = Ok(());
+        while result.is_ok() && start.elapsed() < duration && !traffic.is_finished() {
+            thread::sleep(TICK);
+            result = go_on(start.elapsed());
         }
-        let seconds = start.elapsed();
+        let elapsed = start.elapsed();
         control.stop.store(true, Ordering::Relaxed);
         let traffic =
             traffic.join().map_err(|_| io::Error::other("the traffic thread panicked"))?;
-        result.and(traffic).map(|traffic| (seconds, traffic))
+        result.and(traffic).map(|traffic| (elapsed, traffic))
+    })?;
+    Ok(Talked {
+        duration: elapsed,
+        traffic,
+        attacks: attacker.attacks(),
+        rotations: rotations.done(),
+        gateways: settle(gateways)?,
+        next_taps: WireTaps::open(topology)?,
     })
 }
 
-/// What is due while the clouds talk.
-enum Tick {
-    /// The attacker strikes.
-    Strike,
-    /// A line for those who watch, so long after the start.
-    Report(Duration),
+/// Kills a gateway and starts it again. Says how long it took from there until datagrams came through
+/// both ways, if they did.
+fn restart(
+    topology: &Topology,
+    guard: &Guard,
+    gateway: &mut Gateway,
+) -> io::Result<Option<Duration>> {
+    gateway.kill()?;
+    *gateway = Gateway::spawn(gateway.end(), topology, guard)?;
+    let through = traffic::get_through(topology, RECOVERY_TIMEOUT)?;
+    Ok(through.then(|| gateway.age()))
 }
 
 fn statuses(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
@@ -227,7 +281,7 @@ fn print_picture(options: &Options) {
     println!();
 }
 
-fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: wire::Attacks) {
+fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: Attacks) {
     println!(
         "  {:>3} s   A to B {:>8}   B to A {:>8} frames   attacks {:>3}, dropped {:>3}",
         elapsed.as_secs(),
@@ -238,5 +292,13 @@ fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: wire::Attack
             .map(|name| b.counter(name))
             .iter()
             .sum::<u64>(),
+    );
+}
+
+fn print_rotation(elapsed: Duration, number: u32, took: Duration) {
+    println!(
+        "  {:>3} s   SAK rotation {number}: the former SAK is gone, {:.1} s after the request",
+        elapsed.as_secs(),
+        took.as_secs_f64()
     );
 }

@@ -1,5 +1,7 @@
 //! What the demo found, and whether all held that should hold.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
@@ -39,14 +41,36 @@ pub struct Report {
     pub replayed_dropped: u64,
     /// Injected frames that gateway B dropped: InPktsNoTag.
     pub injected_dropped: u64,
+    /// What MKA has done; nothing with static keys.
+    #[serde(flatten)]
+    pub mka: Option<MkaReport>,
     /// How many of each attack were made.
     pub attacks: Attacks,
-    /// What a tap on the wire saw.
+    /// What a tap on the wire saw while the clouds talked.
     pub wire: WireCounts,
     /// What the clouds' applications saw.
     pub traffic: TrafficResult,
-    /// Gateways A and B in their own words.
+    /// Gateways A and B in their own words, at the end of the talk.
     pub gateways: [Status; 2],
+}
+
+/// What MKA has done.
+#[derive(Clone, Debug, Serialize)]
+pub struct MkaReport {
+    /// Milliseconds from the start of the second gateway's process, both from cold and at once, until
+    /// both ends were secured.
+    pub mka_up_ms: u64,
+    /// SAKs that have made way for others while the clouds talked: in use at both ends, and the former
+    /// SAK deleted.
+    pub sak_rotations: u32,
+    /// How many there have to be in as much time.
+    pub sak_rotations_required: u32,
+    /// Of all datagrams that the clouds sent meanwhile, both ways, by their sequence numbers: those that
+    /// never came.
+    pub frames_lost_during_rotation: u64,
+    /// Milliseconds from the start of the process that replaces a gateway that was killed until a datagram
+    /// sent after it had come through, each way. None if that did not come about.
+    pub recovered_after_restart_ms: Option<u64>,
 }
 
 /// All that was observed.
@@ -57,19 +81,44 @@ pub struct Observed {
     pub seconds: f64,
     /// How many of each attack were made.
     pub attacks: Attacks,
-    /// What a tap on the wire saw.
+    /// What a tap on the wire saw while the clouds talked.
     pub wire: WireCounts,
     /// What the clouds' applications saw.
     pub traffic: TrafficResult,
-    /// Gateways A and B in their own words.
+    /// Gateways A and B in their own words, at the end of the talk.
     pub gateways: [Status; 2],
+    /// What MKA did; nothing with static keys.
+    pub mka: Option<MkaObserved>,
+}
+
+/// What MKA did.
+pub struct MkaObserved {
+    /// From the start of the second gateway's process until both ends were secured.
+    pub up: Duration,
+    /// SAK rotations that were completed.
+    pub rotations: u32,
+    /// How many there have to be.
+    pub required_rotations: u32,
+    /// From the start of the process that replaces one that was killed until datagrams had come through
+    /// both ways, if they have.
+    pub recovered: Option<Duration>,
+    /// What a tap on the wire saw from the kill on.
+    pub wire: WireCounts,
 }
 
 impl Report {
     /// Adds up what was observed and judges it.
     #[must_use]
     pub fn new(observed: Observed) -> Self {
-        let Observed { cipher_suite, seconds, attacks, wire, traffic, gateways } = observed;
+        let Observed { cipher_suite, seconds, attacks, wire, traffic, gateways, mka } = observed;
+        let later = mka.as_ref().map(|mka| mka.wire).unwrap_or_default();
+        let mka = mka.map(|mka| MkaReport {
+            mka_up_ms: milliseconds(mka.up),
+            sak_rotations: mka.rotations,
+            sak_rotations_required: mka.required_rotations,
+            frames_lost_during_rotation: traffic.udp_a_to_b.lost() + traffic.udp_b_to_a.lost(),
+            recovered_after_restart_ms: mka.recovered.map(milliseconds),
+        });
         let b = &gateways[End::B as usize];
         let sum = |value: fn(&Status) -> u64| gateways.iter().map(value).sum::<u64>();
         let frames_sent = sum(|status| status.sealed);
@@ -88,21 +137,23 @@ impl Report {
             frames_sent,
             frames_delivered,
             frames_lost,
-            plaintext_frames_on_wire: wire.plaintext,
+            plaintext_frames_on_wire: wire.plaintext + later.plaintext,
             tampered_dropped: b.counter("InPktsNotValid"),
             replayed_dropped: b.counter("InPktsLate"),
             injected_dropped: b.counter("InPktsNoTag"),
+            mka,
             attacks,
             wire,
             traffic,
             gateways,
         };
-        report.failures = report.find_failures();
+        report.failures = report.find_failures(later.missed);
         report.passed = report.failures.is_empty();
         report
     }
 
-    fn find_failures(&self) -> Vec<String> {
+    /// `missed_later`: what a tap missed after the talk.
+    fn find_failures(&self, missed_later: u64) -> Vec<String> {
         let Self { attacks, wire, traffic, .. } = self;
         let mut failures = Vec::new();
         let mut must = |holds: bool, failure: String| {
@@ -129,8 +180,10 @@ impl Report {
                 wire.protected, self.frames_sent
             ),
         );
-        must(wire.plaintext == 0, format!("{} frames in clear on the wire", wire.plaintext));
-        must(wire.missed == 0, format!("the tap on the wire missed {} frames", wire.missed));
+        let (plaintext, missed) = (self.plaintext_frames_on_wire, wire.missed + missed_later);
+        must(plaintext == 0, format!("{plaintext} frames in clear on the wire"));
+        must(missed == 0, format!("the tap on the wire missed {missed} frames"));
+        must(wire.repeated == 0, format!("{} packet numbers came again", wire.repeated));
         for (attack, made, dropped) in [
             ("tampered", attacks.tampered, self.tampered_dropped),
             ("replayed", attacks.replayed, self.replayed_dropped),
@@ -150,9 +203,23 @@ impl Report {
         must(traffic.tcp_a_to_b.octets > 0, "TCP from A to B: nothing was sent".to_owned());
         must(traffic.tcp_a_to_b.intact, "TCP from A to B: the hashes differ".to_owned());
         for (gateway, status) in ["A", "B"].iter().zip(&self.gateways) {
-            for (name, value) in &status.local {
+            // A KaY has a socket of its own for these.
+            let is_due = |name: &str| self.mka.is_some() && name == "eapol-from-uplink";
+            for (name, value) in status.local.iter().filter(|(name, _)| !is_due(name)) {
                 must(*value == 0, format!("gateway {gateway} counted {name}: {value}"));
             }
+        }
+        if let Some(mka) = &self.mka {
+            let (done, required) = (mka.sak_rotations, mka.sak_rotations_required);
+            must(
+                done >= required,
+                format!("{done} SAK rotations were completed, of {required} at least"),
+            );
+            must(
+                mka.recovered_after_restart_ms.is_some(),
+                "nothing came through after the restart".to_owned(),
+            );
+            must(wire.eapol > 0, "the tap on the wire saw no MKPDU".to_owned());
         }
         failures
     }
@@ -168,9 +235,20 @@ impl Report {
         println!("  validated and delivered      {:>9} frames", self.frames_delivered);
         println!("  lost                         {:>9}", self.frames_lost);
         println!();
+        if let Some(mka) = &self.mka {
+            println!("  MKA: from cold to secured    {:>9} ms", mka.mka_up_ms);
+            let too_short = if mka.sak_rotations_required == 0 { "   one takes 3 s" } else { "" };
+            println!("  SAK rotations under traffic  {:>9}{too_short}", mka.sak_rotations);
+            println!("  datagrams lost meanwhile     {:>9}", mka.frames_lost_during_rotation);
+            match mka.recovered_after_restart_ms {
+                Some(ms) => println!("  killed, and back at work in  {ms:>9} ms"),
+                None => println!("  killed, and NOT back at work"),
+            }
+            println!();
+        }
         println!("  on the wire: MACsec          {:>9} frames", wire.protected);
         println!("               EAPOL           {:>9}", wire.eapol);
-        println!("               in clear        {:>9}", wire.plaintext);
+        println!("               in clear        {:>9}", self.plaintext_frames_on_wire);
         println!();
         println!("  attacks on gateway B            made   dropped   counter");
         for (name, made, dropped, counter) in [
@@ -194,6 +272,10 @@ impl Report {
             self.failures.iter().for_each(|failure| println!("    - {failure}"));
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -220,7 +302,26 @@ mod tests {
             wire: WireCounts { protected: 6003, attacks: 6, ..WireCounts::default() },
             traffic,
             gateways: [status, b],
+            mka: None,
         }
+    }
+
+    /// One with MKA in which all held.
+    fn good_with_mka() -> Observed {
+        let ms = Duration::from_millis;
+        let mka = MkaObserved {
+            up: ms(450),
+            rotations: 3,
+            required_rotations: 3,
+            recovered: Some(ms(300)),
+            wire: WireCounts::default(),
+        };
+        let mut observed = Observed { mka: Some(mka), ..good() };
+        observed.wire.eapol = 9;
+        for gateway in &mut observed.gateways {
+            gateway.local.insert("eapol-from-uplink".to_owned(), 9);
+        }
+        observed
     }
 
     #[test]
@@ -230,11 +331,51 @@ mod tests {
         assert_eq!((report.frames_sent, report.frames_lost), (6000, 0));
     }
 
+    #[test]
+    fn a_good_run_with_mka_passes() {
+        let report = Report::new(good_with_mka());
+        assert!(report.passed && report.failures.is_empty(), "{:?}", report.failures);
+        let json = serde_json::to_value(&report).expect("JSON");
+        for (name, value) in [
+            ("mka_up_ms", 450),
+            ("sak_rotations", 3),
+            ("frames_lost_during_rotation", 0),
+            ("recovered_after_restart_ms", 300),
+        ] {
+            assert_eq!(json[name], value, "{name}");
+        }
+        let json = serde_json::to_value(Report::new(good())).expect("JSON");
+        assert!(json.get("mka_up_ms").is_none(), "{json}");
+    }
+
+    #[test]
+    fn whatever_does_not_hold_with_mka_fails_the_run() {
+        type Spoil = fn(&mut Observed, fn(&mut Observed) -> &mut MkaObserved);
+        let spoils: [(&str, Spoil); 6] = [
+            ("2 SAK rotations were completed, of 3", |o, mka| mka(o).rotations = 2),
+            ("nothing came through after", |o, mka| mka(o).recovered = None),
+            ("1 frames in clear", |o, mka| mka(o).wire.plaintext = 1),
+            ("missed 1 frames", |o, mka| mka(o).wire.missed = 1),
+            ("saw no MKPDU", |o, _| o.wire.eapol = 0),
+            ("UDP from B to A", |o, _| o.traffic.udp_b_to_a.received -= 1),
+        ];
+        for (names, spoil) in spoils {
+            let mut observed = good_with_mka();
+            spoil(&mut observed, |observed| observed.mka.as_mut().expect("MKA"));
+            let lost = observed.traffic.udp_b_to_a.lost();
+            let report = Report::new(observed);
+            assert!(!report.passed, "{names}");
+            assert!(report.failures.iter().any(|f| f.contains(names)), "{:?}", report.failures);
+            let mka = report.mka.expect("MKA");
+            assert_eq!(mka.frames_lost_during_rotation, lost, "{names}");
+        }
+    }
+
     /// Each thing that can go wrong, alone, fails the run and is named.
     #[test]
     fn whatever_does_not_hold_fails_the_run() {
         type Spoil = fn(&mut Observed);
-        let spoils: [(&str, Spoil); 19] = [
+        let spoils: [(&str, Spoil); 21] = [
             ("were delivered", |o| o.seconds = 60.0),
             ("B to A: 3000 frames sent, 2999 delivered", |o| {
                 o.gateways[0].delivered -= 1;
@@ -263,6 +404,10 @@ mod tests {
             ("no frame was replayed", |o| {
                 o.attacks.replayed = 0;
                 o.gateways[1].counters.insert("InPktsLate".to_owned(), 0);
+            }),
+            ("1 packet numbers came again", |o| o.wire.repeated = 1),
+            ("gateway A counted eapol-from-uplink: 1", |o| {
+                o.gateways[0].local.insert("eapol-from-uplink".to_owned(), 1);
             }),
             ("5 seen on the wire", |o| o.wire.attacks = 5),
             ("7 seen on the wire", |o| o.wire.attacks = 7),

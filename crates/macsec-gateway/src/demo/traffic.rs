@@ -11,12 +11,14 @@ use std::{
 };
 
 use macsec_io::netns::Namespace;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::topology::{End, Topology};
 
 const UDP_PORT: u16 = 4789;
+const PROBE_PORT: u16 = 4790;
 const TCP_PORT: u16 = 5001;
 /// Between two datagrams of one direction.
 const UDP_INTERVAL: Duration = Duration::from_millis(2);
@@ -49,6 +51,12 @@ pub struct UdpResult {
 }
 
 impl UdpResult {
+    /// Datagrams that never came.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.received)
+    }
+
     /// Whether every datagram came once and in order, and no other.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -101,20 +109,13 @@ impl Traffic {
     /// # Errors
     /// Those of the sockets; `TimedOut` if the link does not come up.
     pub fn connect(topology: &Topology) -> io::Result<Self> {
-        let at = |end: End, port| SocketAddr::from((end.address(), port));
-        let udp_socket = |end: End| {
-            in_namespace(topology.cloud(end), || {
-                let socket = UdpSocket::bind(at(end, UDP_PORT))?;
-                socket.connect(at(end.other(), UDP_PORT))?;
-                socket.set_read_timeout(Some(STRAGGLER_TIMEOUT))?;
-                // Only root may go beyond the system's limit; without, a loaded machine may drop datagrams.
-                let _ =
-                    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, UDP_BUFFER)
-                        .or_else(|_| {
-                            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_BUFFER)
-                        });
-                Ok(socket)
-            })
+        let connect_udp = |end: End| {
+            let socket = udp_socket(topology, end, UDP_PORT)?;
+            socket.set_read_timeout(Some(STRAGGLER_TIMEOUT))?;
+            // Only root may go beyond the system's limit; without, a loaded machine may drop datagrams.
+            let _ = set_socket_recv_buffer_size_force(&socket, UDP_BUFFER)
+                .or_else(|_| set_socket_recv_buffer_size(&socket, UDP_BUFFER));
+            io::Result::Ok(socket)
         };
         let listener =
             in_namespace(topology.cloud(End::B), || TcpListener::bind(at(End::B, TCP_PORT)))?;
@@ -126,7 +127,7 @@ impl Traffic {
             stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
             stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
         }
-        Ok(Self { udp: [udp_socket(End::A)?, udp_socket(End::B)?], client, server })
+        Ok(Self { udp: [connect_udp(End::A)?, connect_udp(End::B)?], client, server })
     }
 
     /// Sends until told to stop, waits for what is under way, and says what came of it.
@@ -156,6 +157,46 @@ impl Traffic {
             })
         })
     }
+}
+
+/// Sends datagrams both ways until one has come out at each end, and says whether that has been so
+/// within `timeout`. None of those that come out was sent before the call.
+///
+/// # Errors
+/// Those of the sockets, when they are opened.
+pub fn get_through(topology: &Topology, timeout: Duration) -> io::Result<bool> {
+    let sockets =
+        [udp_socket(topology, End::A, PROBE_PORT)?, udp_socket(topology, End::B, PROBE_PORT)?];
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    let deadline = Instant::now() + timeout;
+    let mut arrived = [false; 2];
+    while Instant::now() < deadline {
+        for (socket, arrived) in sockets.iter().zip(&mut arrived) {
+            // Whatever is wrong with the link, the next one may get through.
+            let _ = socket.send(UDP_MARK);
+            *arrived |= socket.recv(&mut [0; 64]).is_ok();
+        }
+        if arrived == [true; 2] {
+            return Ok(true);
+        }
+        thread::sleep(UDP_INTERVAL);
+    }
+    Ok(false)
+}
+
+fn at(end: End, port: u16) -> SocketAddr {
+    (end.address(), port).into()
+}
+
+/// A socket of `end`, connected to one of the same port at the other.
+fn udp_socket(topology: &Topology, end: End, port: u16) -> io::Result<UdpSocket> {
+    in_namespace(topology.cloud(end), || {
+        let socket = UdpSocket::bind(at(end, port))?;
+        socket.connect(at(end.other(), port))?;
+        Ok(socket)
+    })
 }
 
 fn in_namespace<T: Send>(

@@ -6,6 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -24,6 +25,8 @@ const ETHERTYPE_AT: usize = 12;
 /// Where the TCI is in a frame with a SecTAG, and the bits that say it is encrypted: E and C.
 const TCI_AT: usize = 14;
 const ENCRYPTED: u8 = 0x0c;
+/// The bits beside them that are the AN.
+const AN: u8 = 0x03;
 /// In a frame that is not encrypted, the mark of a datagram stands within as many octets.
 const MARK_WITHIN: usize = 128;
 /// Where the low 32 bits of the packet number are in a frame with a SecTAG.
@@ -47,6 +50,9 @@ pub struct WireCounts {
     pub plaintext: u64,
     /// Frames that the attacker sent.
     pub attacks: u64,
+    /// Protected frames whose AN and packet number do not follow on the frame before: whose packet number
+    /// may have been used before, that is.
+    pub repeated: u64,
     /// Frames that the tap was too slow for: nothing can be said of them.
     pub missed: u64,
 }
@@ -60,6 +66,7 @@ impl std::ops::Add for WireCounts {
             eapol: self.eapol + other.eapol,
             plaintext: self.plaintext + other.plaintext,
             attacks: self.attacks + other.attacks,
+            repeated: self.repeated + other.repeated,
             missed: self.missed + other.missed,
         }
     }
@@ -73,21 +80,51 @@ pub struct Shared {
     /// What the attacker has sent and the tap not yet seen.
     forged: Mutex<Vec<Vec<u8>>>,
     /// Set to end the taps.
-    pub stop: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// Taps on the wire, one at each end.
+pub struct WireTaps([WireTap; 2]);
+
+impl WireTaps {
+    /// Begins to collect what there is to be seen.
+    ///
+    /// # Errors
+    /// [`PacketError`].
+    pub fn open(topology: &Topology) -> io::Result<Self> {
+        Ok(Self([WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?]))
+    }
+
+    /// Listens while `action` runs. Returns what it returns, and what was on the wire since the taps have
+    /// been open.
+    ///
+    /// # Errors
+    /// Those of `action`; [`PacketError`].
+    pub fn listen<T>(
+        self,
+        shared: &Shared,
+        action: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<(T, WireCounts)> {
+        thread::scope(|scope| {
+            let taps = self.0.map(|tap| scope.spawn(|| tap.run(shared)));
+            let result = action();
+            shared.stop.store(true, Ordering::Relaxed);
+            let [a, b] = taps.map(|tap| {
+                tap.join().map_err(|_| io::Error::other("a tap on the wire panicked"))?
+            });
+            Ok((result?, a? + b?))
+        })
+    }
 }
 
 /// A tap on the wire that sees what arrives at one end.
-pub struct WireTap {
+struct WireTap {
     ring: PacketRxRing,
     end: End,
 }
 
 impl WireTap {
-    /// Listens at `end`.
-    ///
-    /// # Errors
-    /// [`PacketError`].
-    pub fn open(topology: &Topology, end: End) -> io::Result<Self> {
+    fn open(topology: &Topology, end: End) -> io::Result<Self> {
         let config = RxConfig {
             mode: RxMode::Slots { frames: TAP_SLOTS },
             max_frame: WIRE_MTU as usize + 64,
@@ -99,52 +136,80 @@ impl WireTap {
     }
 
     /// Counts what arrives until told to stop, and keeps a frame for the attacker now and then.
-    ///
-    /// # Errors
-    /// [`PacketError`].
-    pub fn run(mut self, shared: &Shared) -> io::Result<WireCounts> {
-        let mut counts = WireCounts::default();
+    fn run(mut self, shared: &Shared) -> io::Result<WireCounts> {
+        let mut watch = Watch::new(self.end == End::B);
         loop {
             let stop = shared.stop.load(Ordering::Relaxed);
             self.ring.wait(Some(TAP_TIMEOUT)).map_err(io::Error::other)?;
-            let to_b = self.end == End::B;
-            let seen =
-                self.ring.receive(TAP_SLOTS, |frame| count(&mut counts, frame, to_b, shared));
+            let seen = self.ring.receive(TAP_SLOTS, |frame| watch.see(frame, shared));
             if stop && seen == 0 {
                 break;
             }
         }
         let statistics = self.ring.statistics().map_err(io::Error::other)?;
-        counts.missed = statistics.ring_full
+        watch.counts.missed = statistics.ring_full
             + statistics.truncated
             + statistics.too_long
             + statistics.malformed;
-        Ok(counts)
+        Ok(watch.counts)
     }
 }
 
-fn count(counts: &mut WireCounts, frame: &[u8], to_b: bool, shared: &Shared) {
-    if to_b {
-        let mut forged = lock(&shared.forged);
-        if let Some(at) = forged.iter().position(|forged| forged == frame) {
-            forged.swap_remove(at);
-            counts.attacks += 1;
-            return;
+/// What is known of the frames in one direction.
+struct Watch {
+    counts: WireCounts,
+    to_b: bool,
+    /// AN and packet number of the last protected frame.
+    last: Option<(u8, u32)>,
+}
+
+impl Watch {
+    fn new(to_b: bool) -> Self {
+        Self { counts: WireCounts::default(), to_b, last: None }
+    }
+
+    fn see(&mut self, frame: &[u8], shared: &Shared) {
+        if self.to_b {
+            let mut forged = lock(&shared.forged);
+            if let Some(at) = forged.iter().position(|forged| forged == frame) {
+                forged.swap_remove(at);
+                self.counts.attacks += 1;
+                return;
+            }
+        }
+        match frame.get(ETHERTYPE_AT..TCI_AT) {
+            _ if has_mark(frame) => self.counts.plaintext += 1,
+            Some(ethertype) if ethertype == MACSEC && is_encrypted(frame) => self.protected(frame),
+            Some(ethertype) if ethertype == EAPOL => self.counts.eapol += 1,
+            _ => self.counts.plaintext += 1,
+        }
+        if self.to_b
+            && WORTH_REPLAYING.contains(&frame.len())
+            && frame[ETHERTYPE_AT..].starts_with(&MACSEC)
+        {
+            let mut overheard = lock(&shared.overheard);
+            if overheard.is_none() {
+                *overheard = Some(frame.to_vec());
+            }
         }
     }
-    match frame.get(ETHERTYPE_AT..TCI_AT) {
-        _ if has_mark(frame) => counts.plaintext += 1,
-        Some(ethertype) if ethertype == MACSEC && is_encrypted(frame) => counts.protected += 1,
-        Some(ethertype) if ethertype == EAPOL => counts.eapol += 1,
-        _ => counts.plaintext += 1,
-    }
-    if to_b && WORTH_REPLAYING.contains(&frame.len()) && frame[ETHERTYPE_AT..].starts_with(&MACSEC)
-    {
-        let mut overheard = lock(&shared.overheard);
-        if overheard.is_none() {
-            *overheard = Some(frame.to_vec());
+
+    /// An AN comes back with another SAK only when others have been in between. As long as it stays the
+    /// same, packet numbers can but rise.
+    fn protected(&mut self, frame: &[u8]) {
+        self.counts.protected += 1;
+        let Some((an, pn)) = an_and_pn(frame) else { return };
+        if self.last.is_some_and(|(last_an, last_pn)| an == last_an && pn <= last_pn) {
+            self.counts.repeated += 1;
         }
+        self.last = Some((an, pn));
     }
+}
+
+/// AN and low half of the packet number in a frame with a SecTAG.
+fn an_and_pn(frame: &[u8]) -> Option<(u8, u32)> {
+    let pn = frame.get(PN_AT..)?.first_chunk()?;
+    Some((frame[TCI_AT] & AN, u32::from_be_bytes(*pn)))
 }
 
 fn is_encrypted(frame: &[u8]) -> bool {
@@ -202,7 +267,7 @@ impl Attacker {
             return Ok(());
         };
         // Long enough for frames with higher packet numbers to have passed.
-        std::thread::sleep(Duration::from_millis(30));
+        thread::sleep(Duration::from_millis(30));
 
         let mut tampered = old.clone();
         if let Some(pn) = tampered.get_mut(PN_AT..).and_then(|rest| rest.first_chunk_mut()) {
@@ -257,9 +322,17 @@ mod tests {
     use super::*;
 
     fn count_one(frame: &[u8]) -> WireCounts {
-        let mut counts = WireCounts::default();
-        count(&mut counts, frame, true, &Shared::default());
-        counts
+        count(true, [frame], &Shared::default())
+    }
+
+    fn count<'a>(
+        to_b: bool,
+        frames: impl IntoIterator<Item = &'a [u8]>,
+        shared: &Shared,
+    ) -> WireCounts {
+        let mut watch = Watch::new(to_b);
+        frames.into_iter().for_each(|frame| watch.see(frame, shared));
+        watch.counts
     }
 
     /// A frame with this EtherType and TCI, and a datagram's mark behind if so wished.
@@ -280,7 +353,33 @@ mod tests {
         assert_eq!(count_one(&frame(MACSEC, encrypted, true)), plaintext);
         assert_eq!(count_one(&frame(EAPOL, 0, true)), plaintext);
         assert_eq!(count_one(&frame([0x08, 0x00], encrypted, false)), plaintext);
-        assert_eq!(count_one(&MACSEC), plaintext, "too short to tell");
+        assert_eq!(count_one(&frame(EAPOL, 0, false)).eapol, 1);
+    }
+
+    #[test]
+    fn frames_too_short_to_tell_are_plaintext() {
+        let short = [0; ETHERTYPE_AT];
+        for frame in [&short[..], &MACSEC, &[]] {
+            assert_eq!(count_one(frame).plaintext, 1, "{frame:?}");
+        }
+        let cut = &frame(MACSEC, 0x2c, false)[..PN_AT];
+        assert_eq!((count_one(cut).protected, count_one(cut).repeated), (1, 0));
+    }
+
+    #[test]
+    fn a_packet_number_that_comes_again_is_counted() {
+        let numbered = |an: u8, pn: u8| {
+            let mut frame = frame(MACSEC, 0x2c | an, false);
+            frame[PN_AT + 3] = pn;
+            frame
+        };
+        let repeated = |numbers: &[(u8, u8)]| {
+            let frames: Vec<_> = numbers.iter().map(|(an, pn)| numbered(*an, *pn)).collect();
+            count(false, frames.iter().map(Vec::as_slice), &Shared::default()).repeated
+        };
+        assert_eq!(repeated(&[(0, 1), (0, 2), (0, 9), (1, 1), (1, 2), (2, 1), (0, 1)]), 0);
+        assert_eq!(repeated(&[(0, 1), (0, 2), (0, 2)]), 1);
+        assert_eq!(repeated(&[(3, 7), (3, 6), (3, 7)]), 1);
     }
 
     #[test]
@@ -288,11 +387,10 @@ mod tests {
         let shared = Shared::default();
         let forged = frame([0x88, 0xb5], 0, false);
         lock(&shared.forged).push(forged.clone());
-        let mut counts = WireCounts::default();
-        for to_b in [false, true, true] {
-            count(&mut counts, &forged, to_b, &shared);
-        }
-        assert_eq!((counts.attacks, counts.plaintext), (1, 2));
+        let from_b = count(false, [&forged[..]], &shared);
+        assert_eq!((from_b.attacks, from_b.plaintext), (0, 1));
+        let to_b = count(true, [&forged[..], &forged], &shared);
+        assert_eq!((to_b.attacks, to_b.plaintext), (1, 1));
         assert!(lock(&shared.forged).is_empty(), "nor kept for ever");
     }
 }
