@@ -38,13 +38,13 @@ fn healed_within(lab: &mut KayLab, time: Duration) {
 fn all_hear_all(lab: &mut KayLab) {
     lab.stop_data();
     lab.forget_data();
-    let closed: Vec<_> = lab.lan.nodes().map(|station| station.closed()).collect();
+    let closed: Vec<_> = lab.lan.nodes().map(kay_lab::Station::closed).collect();
     lab.send_data(DATA);
     lab.lan.run_for(seconds(60));
     lab.stop_data();
     lab.secured_within(seconds(1));
     assert_eq!(lab.lost(), 0, "{}", lab.show());
-    let closed_since: Vec<_> = lab.lan.nodes().map(|station| station.closed()).collect();
+    let closed_since: Vec<_> = lab.lan.nodes().map(kay_lab::Station::closed).collect();
     assert_eq!(closed_since, closed, "{}", lab.show());
 }
 
@@ -311,7 +311,7 @@ fn a_split_in_two_halves_with_a_key_server_each() {
     lab.lan.run_for(seconds(40));
     assert!(lab.lan[0].is_key_server() && lab.lan[2].is_key_server());
     assert!(common_ki(&lab.lan).is_none());
-    assert!(lab.lan.nodes().all(|station| station.is_secured()));
+    assert!(lab.lan.nodes().all(kay_lab::Station::is_secured));
     lab.lan.set_links(Link::CLEAN);
     healed_within(&mut lab, seconds(20));
 }

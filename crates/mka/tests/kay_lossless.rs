@@ -62,7 +62,7 @@ fn nothing_is_lost(lab: &mut KayLab, members: &[Sci]) {
     assert_eq!(lab.lost_among(members), 0, "lost\n{}", lab.show());
     let closed = |lab: &KayLab| {
         let stations = lab.lan.nodes().filter(|station| members.contains(&station.sci));
-        stations.map(|station| station.closed()).sum::<usize>()
+        stations.map(kay_lab::Station::closed).sum::<usize>()
     };
     assert_eq!(closed(lab), 0, "closed\n{}", lab.show());
     lab.send_data(DATA);

@@ -74,7 +74,7 @@ fn p06_p37_delay_protect_goes_with_a_hello_each_half_a_second() {
             last[from] = at;
             count += 1;
         });
-        assert!(if protect { (390..=410) } else { (95..=105) }.contains(&count), "{count}");
+        assert!(if protect { 390..=410 } else { 95..=105 }.contains(&count), "{count}");
     }
 }
 

@@ -114,14 +114,14 @@ fn cause(lab: &mut KayLab, trouble: &Trouble, links: Link) {
         Trouble::Rekey(index) if there(lab, index) => {
             lab.lan.with(index % members, |station, now| {
                 station.act(now, |kay| kay.request_rekey(now));
-            })
+            });
         }
         Trouble::Slow(of, millis) if there(lab, of) => {
             lab.lan[of % members].order_delay = Duration::from_millis(millis);
         }
         Trouble::Fail(of, rate) if there(lab, of) => lab.lan[of % members].failing = rate,
         Trouble::Exhaust(of) if there(lab, of) => {
-            lab.lan[of % members].pn_offset = u64::MAX / 4 * 3 + 9
+            lab.lan[of % members].pn_offset = u64::MAX / 4 * 3 + 9;
         }
         _ => {}
     }
@@ -177,13 +177,13 @@ proptest! {
         lab.lan.run_for(seconds(5));
         lab.stop_data();
         lab.forget_data();
-        let closed: Vec<_> = lab.lan.nodes().map(|station| station.closed()).collect();
+        let closed: Vec<_> = lab.lan.nodes().map(kay_lab::Station::closed).collect();
         lab.send_data(Duration::from_millis(200));
         lab.lan.run_for(seconds(70));
         lab.stop_data();
         // A rekey may be under way.
         lab.secured_within(seconds(3));
         prop_assert_eq!(lab.lost(), 0, "lost\n{}", lab.show());
-        prop_assert_eq!(closed, lab.lan.nodes().map(|station| station.closed()).collect::<Vec<_>>());
+        prop_assert_eq!(closed, lab.lan.nodes().map(kay_lab::Station::closed).collect::<Vec<_>>());
     }
 }

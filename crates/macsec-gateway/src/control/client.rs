@@ -35,7 +35,7 @@ pub enum ControlError {
 ///
 /// # Errors
 /// [`ControlError`].
-pub fn ask(socket: &Path, request: Request) -> Result<Reply, ControlError> {
+pub fn ask(socket: &Path, request: &Request) -> Result<Reply, ControlError> {
     let io_error = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             ControlError::NotRunning(socket.to_owned())
@@ -47,7 +47,7 @@ pub fn ask(socket: &Path, request: Request) -> Result<Reply, ControlError> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        let mut line = serde_json::to_string(&request)?;
+        let mut line = serde_json::to_string(request)?;
         line.push('\n');
         stream.write_all(line.as_bytes())?;
         let mut answer = String::new();

@@ -22,7 +22,7 @@ pub struct RekeyOptions {
 /// Has the gateway make new SAKs. Exit code 1 if it cannot: only the key server of a session can.
 #[must_use]
 pub fn rekey(options: &RekeyOptions) -> ExitCode {
-    match ask(&options.socket, Request::Rekey { port: options.port.clone() }) {
+    match ask(&options.socket, &Request::Rekey { port: options.port.clone() }) {
         Ok(Reply::Changes(lines)) => {
             lines.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS

@@ -22,7 +22,7 @@ pub struct ReloadOptions {
 /// Has the gateway read its configuration again. Exit code 1 if it refuses.
 #[must_use]
 pub fn reload(options: &ReloadOptions) -> ExitCode {
-    match ask(&options.socket, Request::Reload { dry_run: options.dry_run }) {
+    match ask(&options.socket, &Request::Reload { dry_run: options.dry_run }) {
         Ok(Reply::Changes(lines)) => {
             if lines.is_empty() {
                 println!("nothing has changed");

@@ -57,7 +57,7 @@ pub fn status(options: &StatusOptions) -> ExitCode {
 }
 
 fn look(options: &StatusOptions) -> Result<String, String> {
-    let mut status = match ask(&options.socket, Request::Status) {
+    let mut status = match ask(&options.socket, &Request::Status) {
         Ok(Reply::Status(status)) => *status,
         Ok(Reply::Refused(reasons)) => return Err(reasons.join("; ")),
         Ok(Reply::NoAnswer) => return Err("the gateway does not answer".to_owned()),

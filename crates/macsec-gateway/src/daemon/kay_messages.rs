@@ -200,7 +200,7 @@ impl KayLog {
     /// Tells what has been kept back, once its time has come. To be called every few seconds.
     pub(super) fn tick(&mut self, now: Duration) {
         for seldom in &mut self.repeated {
-            if !seldom.quiet_until.is_some_and(|until| until <= now) {
+            if seldom.quiet_until.is_none_or(|until| until > now) {
                 continue;
             }
             seldom.quiet_until = None;

@@ -91,6 +91,7 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     let suite_of =
         |c: &PortConfig| if both_mka { String::new() } else { c.cipher_suite.to_string() };
     let reencrypted = if both_mka { NEW_SESSION } else { PAUSE };
+    let opened = if both_mka { NEW_SESSION } else { NEXT_FRAME };
     let rows: [(&str, (String, String), &str); 22] = [
         ("uplink", on_both(&|c| c.uplink.clone()), "traffic moves to the other interface"),
         ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), PAUSE),
@@ -103,8 +104,8 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
         ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), OTHER_SECY),
         ("cipher_suite", on_both(&suite_of), REKEYED),
         ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), reencrypted),
-        ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), NEXT_FRAME),
-        ("validate_frames", on_both(&|c| c.controls.validate_frames.to_string()), NEXT_FRAME),
+        ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), opened),
+        ("validate_frames", on_both(&|c| c.controls.validate_frames.to_string()), opened),
         ("replay_protect", on_both(&|c| c.controls.replay_protect.to_string()), NEXT_FRAME),
         ("replay_window", on_both(&|c| c.controls.replay_window.to_string()), NEXT_FRAME),
         ("detect_duplicates", on_both(&|c| c.controls.detect_duplicates.to_string()), NEXT_FRAME),

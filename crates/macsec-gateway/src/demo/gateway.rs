@@ -60,7 +60,7 @@ impl Gateway {
     /// # Errors
     /// The process has ended, or answers something else.
     pub fn look(&mut self) -> io::Result<Option<PortStatus>> {
-        match control::ask(&self.files.socket, Request::Status) {
+        match control::ask(&self.files.socket, &Request::Status) {
             Ok(Reply::Status(status)) => Ok(status.ports.into_iter().next()),
             Ok(Reply::NoAnswer) | Err(ControlError::NotRunning(_)) => {
                 match self.process.try_wait()? {
@@ -106,7 +106,7 @@ impl Gateway {
     /// # Errors
     /// It is not the key server, or does not answer.
     pub fn rekey(&self) -> io::Result<()> {
-        match control::ask(&self.files.socket, Request::Rekey { port: None }) {
+        match control::ask(&self.files.socket, &Request::Rekey { port: None }) {
             Ok(Reply::Changes(_)) => Ok(()),
             Ok(Reply::Refused(reasons)) => Err(self.failure(&reasons.join("; "))),
             Ok(_) => Err(self.failure("does not say whether there will be a new SAK")),

@@ -51,7 +51,7 @@ fn of_fault(fault: &Fault) -> Finding {
 
 /// Whether the gateway behind `socket` runs with what the file says now.
 pub(super) fn in_force(socket: &Path) -> Option<Finding> {
-    match control::ask(socket, Request::Reload { dry_run: true }) {
+    match control::ask(socket, &Request::Reload { dry_run: true }) {
         Ok(Reply::Changes(changes)) if changes.is_empty() => None,
         Ok(Reply::Changes(changes)) => Some(Finding::note(
             CHECK,

@@ -156,7 +156,7 @@ fn examine(options: &Options) -> Result<Vec<Finding>, String> {
 }
 
 fn ask(socket: &Path) -> Result<Status, ControlError> {
-    match control::ask(socket, Request::Status)? {
+    match control::ask(socket, &Request::Status)? {
         Reply::Status(status) => Ok(*status),
         Reply::Refused(_) | Reply::Changes(_) | Reply::NoAnswer => {
             let error = std::io::Error::other("the gateway does not tell its status");

@@ -221,7 +221,7 @@ mod tests {
             secured: true,
             problems: Vec::new(),
             key_source: "static".to_owned(),
-            mka: None,
+            mka: Some(super::super::mka::fixture()),
             uplink: UplinkStatus {
                 name: "enp123s45f67np8".to_owned(),
                 isolation: "namespace".to_owned(),

@@ -208,7 +208,7 @@ impl Daemon {
 
     /// What it says, if it answers.
     pub fn try_status(&self) -> Option<Status> {
-        match control::ask(&self.socket, Request::Status) {
+        match control::ask(&self.socket, &Request::Status) {
             Ok(Reply::Status(status)) => Some(*status),
             _ => None,
         }
@@ -258,7 +258,7 @@ impl Daemon {
     }
 
     pub fn reload(&self, dry_run: bool) -> Result<Vec<String>, Vec<String>> {
-        match control::ask(&self.socket, Request::Reload { dry_run }).expect("an answer") {
+        match control::ask(&self.socket, &Request::Reload { dry_run }).expect("an answer") {
             Reply::Changes(lines) => Ok(lines),
             Reply::Refused(lines) => Err(lines),
             Reply::Status(_) | Reply::NoAnswer => panic!("no answer to this"),

@@ -152,7 +152,7 @@ pub fn ip(arguments: &str) {
 
 /// What the gateway behind `socket` says of itself, if there is one.
 pub fn status(socket: &Path) -> Option<Status> {
-    match control::ask(socket, Request::Status) {
+    match control::ask(socket, &Request::Status) {
         Ok(Reply::Status(status)) => Some(*status),
         _ => None,
     }

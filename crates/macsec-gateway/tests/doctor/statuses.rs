@@ -52,6 +52,7 @@ pub fn idle() -> PortStatus {
         secured: true,
         problems: Vec::new(),
         key_source: "static".to_owned(),
+        mka: None,
         uplink: UplinkStatus {
             name: "up0".to_owned(),
             isolation: "filter".to_owned(),

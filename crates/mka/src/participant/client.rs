@@ -96,14 +96,14 @@ impl<R: Random> Participant<R> {
         let ki = sender.ki(key.key_number);
         let suite = key.suite.known().filter(|suite| self.config.suites.contains(*suite));
         let suite = suite.ok_or(SakRefusal::CipherSuite)?;
-        if let Some(info) = self.sak.info().copied() {
-            if info.ki == ki {
-                if suite.is_xpn() && !self.same_members(sender, &list) {
-                    self.sak.contradict();
-                    self.renew(now, MiReason::MembersChanged);
-                }
-                return Ok(());
+        if let Some(info) = self.sak.info().copied()
+            && info.ki == ki
+        {
+            if suite.is_xpn() && !self.same_members(sender, &list) {
+                self.sak.contradict();
+                self.renew(now, MiReason::MembersChanged);
             }
+            return Ok(());
         }
         // One agreed on and given up, or not installed yet, occupies nothing.
         if self.report.keys().any(|used| used.an == key.an && Mi::of_ki(used.ki) == sender) {

@@ -270,7 +270,7 @@ impl Gateway {
 
     /// The state of the port.
     pub(super) fn status(&self) -> Result<PortStatus> {
-        match control::ask(&self.socket, Request::Status)? {
+        match control::ask(&self.socket, &Request::Status)? {
             Reply::Status(status) => {
                 status.ports.into_iter().next().ok_or_else(|| "there is no port".into())
             }
@@ -301,7 +301,7 @@ impl Gateway {
 
     /// Asks for a new SAK, as an operator does.
     pub(super) fn rekey(&self) -> Result<()> {
-        match control::ask(&self.socket, Request::Rekey { port: None })? {
+        match control::ask(&self.socket, &Request::Rekey { port: None })? {
             Reply::Changes(_) => Ok(()),
             other => Err(format!("the gateway answers {other:?}").into()),
         }

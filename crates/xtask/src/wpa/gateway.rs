@@ -97,7 +97,7 @@ impl Gateway {
     }
 
     fn status(&self) -> Result<PortStatus> {
-        match control::ask(&self.socket(), Request::Status)? {
+        match control::ask(&self.socket(), &Request::Status)? {
             Reply::Status(status) => {
                 status.ports.into_iter().next().ok_or_else(|| "there is no port".into())
             }

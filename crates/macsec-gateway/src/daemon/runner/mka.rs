@@ -9,7 +9,7 @@ use macsec::{Ki, MacAddress, Sci};
 use macsec_io::packet::{FilteredConfig, FilteredSocket};
 use mka::{
     NEAREST_BRIDGE, NEAREST_CUSTOMER_BRIDGE, NEAREST_NON_TPMR_BRIDGE,
-    order::{Action, Order},
+    order::{Action, Controls, Order},
 };
 
 use super::{OwnedUplink, Runner};
@@ -38,6 +38,8 @@ pub(super) struct Mka {
     identity: (Sci, MacAddress),
     has_socket: bool,
     port_enabled: bool,
+    /// It has ordered the controls of a port that is secured, rather than of one that is open in clear.
+    secured: bool,
     /// The keys that it has had installed, and when.
     keys: Vec<(Ki, Instant)>,
     next_sample: Instant,
@@ -58,13 +60,11 @@ impl Mka {
 
 /// Whether the KaY of a port, if it has one, and its session can go on when the configuration changes so.
 pub(super) fn goes_on(old: &PortConfig, new: &PortConfig) -> bool {
-    let secured = |c: &PortConfig| {
-        let controls = &c.controls;
-        let replay = (controls.replay_protect, controls.replay_window);
-        (controls.protect_frames, controls.validate_frames, replay, c.confidentiality)
-    };
+    // What peers are told of.
+    let told =
+        |c: &PortConfig| (c.controls.protect_frames, c.controls.validate_frames, c.confidentiality);
     match (&old.mka, &new.mka) {
-        (Some(a), Some(b)) => a.keeps_session(b) && secured(old) == secured(new),
+        (Some(a), Some(b)) => a.keeps_session(b) && told(old) == told(new),
         (a, b) => a.is_none() && b.is_none(),
     }
 }
@@ -117,6 +117,7 @@ impl Runner {
             identity,
             has_socket: false,
             port_enabled: false,
+            secured: false,
             keys: Vec::new(),
             next_sample: Instant::now(),
         })
@@ -152,7 +153,13 @@ impl Runner {
         };
         match output {
             Output::Order(order) => {
-                let Order { id, action } = *order;
+                let Order { id, mut action } = *order;
+                if let Action::SetControls(controls) = &mut action {
+                    mka.secured = *controls != Controls::UNPROTECTED;
+                    if mka.secured {
+                        with_replay(controls, &self.config);
+                    }
+                }
                 let Some(port) = &mut self.port else { return };
                 let result = port.carry_out(&action);
                 match &action {
@@ -183,13 +190,21 @@ impl Runner {
         }
     }
 
-    /// Tells the KaY when to make SAKs without need.
-    pub(super) fn tell_rekeying(&self) {
-        if let (Some(running), Some(mka)) = (&self.mka, &self.config.mka) {
-            running.thread.tell(Input::Rekeying {
-                interval: mka.rekey_interval,
-                on_peer_loss: mka.rekey_on_peer_loss,
-            });
+    /// Takes what the configuration says that a session can go on with.
+    pub(super) fn tune_mka(&mut self) {
+        let (Some(running), Some(mka)) = (&self.mka, &self.config.mka) else { return };
+        let (interval, on_peer_loss) = (mka.rekey_interval, mka.rekey_on_peer_loss);
+        running.thread.tell(Input::Rekeying { interval, on_peer_loss });
+        if let Some(port) = self.port.as_mut().filter(|_| running.secured) {
+            let mut controls = Controls {
+                protect_frames: self.config.controls.protect_frames,
+                validate_frames: self.config.controls.validate_frames,
+                ..Controls::STRICT
+            };
+            with_replay(&mut controls, &self.config);
+            let result = port.carry_out(&Action::SetControls(controls));
+            let problem = result.err().map(|failure| Problem::lasting(failure.to_string()));
+            self.problems.set(Where::Controls, problem);
         }
     }
 
@@ -233,6 +248,12 @@ impl Mka {
             self.keys.push((ki, Instant::now()));
         }
     }
+}
+
+/// Replay protection as the configuration has it by now, of which no peer is told.
+fn with_replay(controls: &mut Controls, config: &PortConfig) {
+    controls.replay_protect = config.controls.replay_protect;
+    controls.replay_window = config.controls.replay_window;
 }
 
 /// The socket that a KaY speaks through, where the uplink is.

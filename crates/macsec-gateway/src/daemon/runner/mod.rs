@@ -320,9 +320,7 @@ impl Runner {
             keys::remove(port);
             self.keys_since = None;
         }
-        if mka::goes_on(&old, new) {
-            self.tell_rekeying();
-        } else {
+        if !mka::goes_on(&old, new) {
             self.end_mka();
             self.mka_pause = None;
         }
@@ -336,6 +334,7 @@ impl Runner {
             let controls = port.set_controls(new.controls);
             self.problems.set(Where::Controls, controls.err().map(Problem::from));
         }
+        self.tune_mka();
         self.mend();
     }
 

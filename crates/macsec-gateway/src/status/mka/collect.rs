@@ -66,7 +66,7 @@ impl MkaStatus {
             unknown_ckn: kay.unknown_ckn().map(ToString::to_string),
             symptoms: Vec::new(),
         };
-        status.symptoms = symptoms::of(&status).iter().map(|symptom| symptom.line()).collect();
+        status.symptoms = symptoms::of(&status).iter().map(symptoms::Symptom::line).collect();
         status
     }
 }

@@ -147,3 +147,55 @@ pub struct LastRekey {
     /// Why.
     pub reason: String,
 }
+
+/// A KaY with the longest of everything.
+#[cfg(test)]
+pub(in crate::status) fn fixture() -> MkaStatus {
+    let sci = || "02-00-00-00-00-01-0001".to_owned();
+    let mi = || "5a".repeat(12);
+    MkaStatus {
+        policy: "should-secure".to_owned(),
+        actor: ActorStatus { sci: sci(), priority: 255, mi: mi(), mn: u32::MAX, mka_version: 3 },
+        key_server: Some(KeyServerStatus { sci: sci(), priority: 255, is_self: false }),
+        active: true,
+        authenticated: false,
+        secured: false,
+        failed: false,
+        cp_state: "AUTHENTICATED".to_owned(),
+        participants: vec![ParticipantStatus {
+            ckn: "7b".repeat(32),
+            active: true,
+            principal: true,
+            peers: vec![MkaPeerStatus {
+                mi: mi(),
+                mn: u32::MAX,
+                kind: "potential".to_owned(),
+                sci: Some(sci()),
+                priority: Some(255),
+                mka_version: Some(255),
+            }],
+        }],
+        saks: vec![SakStatus {
+            key_identifier: "5a".repeat(16),
+            key_number: u32::MAX,
+            association_number: 3,
+            tx: true,
+            rx: true,
+            cipher_suite: Some("gcm-aes-xpn-256".to_owned()),
+        }],
+        last_rekey: Some(LastRekey {
+            key_identifier: "5a".repeat(16),
+            age: 90_000,
+            reason: names::rekey_reason(mka::RekeyReason::CipherChanged).to_owned(),
+        }),
+        next_rekey: Some(90_000),
+        hello_time: 60_000,
+        life_time: 180_000,
+        counters: ["in-mkpdu-icv-verification-errors", "sak-cipher-mismatch-errors", "in-mkpdu"]
+            .map(|name| (name.to_owned(), u64::MAX))
+            .into(),
+        last_eapol_frame_source: None,
+        unknown_ckn: Some("7b".repeat(32)),
+        symptoms: Vec::new(),
+    }
+}

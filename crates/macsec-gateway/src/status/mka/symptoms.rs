@@ -111,3 +111,111 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
     }
     symptoms
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{KeyServerStatus, mka::fixture};
+
+    fn peer(kind: &str, sci: Option<&str>) -> MkaPeerStatus {
+        MkaPeerStatus {
+            mi: "00".repeat(12),
+            mn: 1,
+            kind: kind.to_owned(),
+            sci: sci.map(str::to_owned),
+            priority: None,
+            mka_version: None,
+        }
+    }
+
+    /// A KaY that has a session, and nothing is wrong with it.
+    fn healthy() -> MkaStatus {
+        MkaStatus { secured: true, ..alone(&[("out-mkpdu", 99), ("in-mkpdu", 99)], "live") }
+    }
+
+    /// A KaY with these counts, and one peer of this kind, if it has a name.
+    fn alone(counts: &[(&str, u64)], kind: &str) -> MkaStatus {
+        let mut mka = fixture();
+        mka.active = true;
+        mka.counters = counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+        mka.participants[0].ckn = "6d6b61".to_owned();
+        mka.participants[0].peers = Some(peer(kind, Some("02-00-00-00-00-02-0001")))
+            .filter(|_| !kind.is_empty())
+            .into_iter()
+            .collect();
+        mka.key_server =
+            Some(KeyServerStatus { sci: "S".to_owned(), priority: 16, is_self: false });
+        mka.unknown_ckn = None;
+        mka
+    }
+
+    #[track_caller]
+    fn told(mka: &MkaStatus, seen: &[&str]) {
+        let symptoms = of(mka);
+        let all: Vec<_> = symptoms.iter().map(Symptom::line).collect();
+        assert_eq!(all.len(), seen.len(), "{all:?}");
+        for (line, words) in all.iter().zip(seen) {
+            assert!(line.contains(words), "{words}: {line}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_well() {
+        told(&healthy(), &[]);
+        // It has only just begun, or has no signal.
+        told(&alone(&[("out-mkpdu", 2)], ""), &[]);
+        told(&MkaStatus { active: false, ..alone(&[("out-mkpdu", 99)], "") }, &[]);
+        // Old errors do not count once there is a session.
+        let past = [("in-mkpdu-icv-verification-errors", 5), ("eapol-mk-no-cfn", 5)];
+        told(&MkaStatus { secured: true, ..alone(&past, "live") }, &[]);
+    }
+
+    #[test]
+    fn silence_is_told_apart_from_what_is_not_understood() {
+        let sent = ("out-mkpdu", UNANSWERED);
+        told(&alone(&[sent], ""), &["no peer is heard: the other end does not run MKA"]);
+        told(&alone(&[sent, ("in-mkpdu", 4)], ""), &["no peer is heard any more"]);
+        let other = MkaStatus {
+            unknown_ckn: Some("6d6b6100".to_owned()),
+            ..alone(&[sent, ("eapol-mk-no-cfn", 3)], "")
+        };
+        told(&other, &["MKPDUs come under CKN 6d6b6100, ours is 6d6b61 (3): the two ends"]);
+        told(
+            &alone(&[sent, ("in-mkpdu-icv-verification-errors", 3)], ""),
+            &["3 MKPDUs with a wrong ICV, likely another CAK under CKN 6d6b61"],
+        );
+    }
+
+    #[test]
+    fn a_peer_that_does_not_hear_us() {
+        let heard = alone(&[("out-mkpdu", 99), ("in-mkpdu", 99)], "potential");
+        told(&heard, &[]);
+        let words = "peer 02-00-00-00-00-02-0001 is heard and stays potential: it does not hear us";
+        told(&MkaStatus { failed: true, ..heard }, &[words]);
+    }
+
+    #[test]
+    fn peers_without_a_sak() {
+        let failed = |counts: &[_]| MkaStatus { failed: true, ..alone(counts, "live") };
+        told(&failed(&[]), &["key server S sends no SAK"]);
+        told(&MkaStatus { key_server: None, ..failed(&[]) }, &["and no key server: all ends"]);
+        told(&failed(&[("sak-cipher-mismatch-errors", 2)]), &["2 SAKs came with a suite"]);
+        told(&failed(&[("sak-decryption-errors", 2)]), &["2 SAKs came that do not unwrap"]);
+    }
+
+    #[test]
+    fn what_is_no_obstacle_is_told_beside_it() {
+        let with = |counts: &[_]| MkaStatus { secured: true, ..alone(counts, "live") };
+        told(&with(&[("in-mkpdu-own", 1)]), &["1 MKPDUs of ours have come back: a loop"]);
+        told(&with(&[("in-mkpdu-peer-list-errors", 1)]), &["beyond those there is room for"]);
+        assert!(of(&with(&[("in-mkpdu-own", 1)])).iter().all(|symptom| !symptom.severe));
+        for (state, authenticated, advice) in [
+            ("ALLOWED", false, CLEAR),
+            ("AUTHENTICATED", false, CLEAR),
+            ("AUTHENTICATED", true, AGREED_CLEAR),
+        ] {
+            let open = MkaStatus { cp_state: state.to_owned(), authenticated, ..healthy() };
+            told(&open, &[&format!("frames pass IN CLEAR: {advice}")]);
+        }
+    }
+}

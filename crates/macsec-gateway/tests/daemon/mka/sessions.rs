@@ -57,17 +57,14 @@ fn either_end_starts_again() {
             let (edge, daemon) =
                 if first { (&couple.a, &mut left) } else { (&couple.b, &mut right) };
             drop(hosts);
-            let new = |old: &mut Daemon, edge: &crate::bench::Edge| {
-                // It is gone before the next one begins.
-                if killed {
-                    old.child.kill().expect("a child");
-                } else {
-                    old.signal("-TERM");
-                }
-                old.wait();
-                edge.start_again()
-            };
-            *daemon = new(daemon, edge);
+            // It is gone before the next one begins.
+            if killed {
+                daemon.child.kill().expect("a child");
+            } else {
+                daemon.signal("-TERM");
+            }
+            daemon.wait();
+            *daemon = edge.start_again();
             left.secured();
             right.secured();
             hosts = couple.hosts();
@@ -191,14 +188,15 @@ fn a_new_sak_on_demand_loses_no_frame() {
 }
 
 #[test]
-fn a_reload_of_when_to_rekey_touches_nothing_else() {
+fn a_reload_that_peers_are_not_told_of_touches_no_session() {
     let Some(couple) = Couple::new() else { return };
-    let (left, right) = couple.secured(END, END);
+    let (mut left, mut right) = couple.secured(END, END);
     let mut hosts = couple.hosts();
     hosts.talk();
     let before = left.status();
     let mka = "rekey_interval = 3600\nrekey_on_peer_loss = true";
-    End { mka, ..END }.configure(&couple.a);
+    let lines = "replay_window = 64\nalways_include_sci = false";
+    End { mka, lines, ..END }.configure(&couple.a);
     let lines = left.reload(false).expect("a reload");
     assert!(lines.iter().any(|line| line.contains("rekey_interval")), "{lines:?}");
     hosts.all_pass(200);
@@ -206,6 +204,16 @@ fn a_reload_of_when_to_rekey_touches_nothing_else() {
     assert_eq!(in_use(&after), in_use(&before));
     assert_eq!(kay(&after).actor.mi, kay(&before).actor.mi);
     assert!(kay(&after).next_rekey.is_some_and(|seconds| seconds > 3000));
+    let secy = after.ports[0].secy.as_ref().expect("a SecY");
+    assert_eq!((secy.replay_window, secy.always_include_sci), (64, false));
+    // It stays so in sessions to come.
+    couple.a.netlink(|netlink| netlink.set_down("up0").expect("down"));
+    left.shows("wan0: CLOSED");
+    couple.a.netlink(|netlink| netlink.set_up("up0").expect("up"));
+    let secy = left.secured().ports.remove(0).secy.expect("a SecY");
+    assert_eq!(secy.replay_window, 64);
+    right.secured();
+    hosts.talk();
     left.stop();
     right.stop();
 }

@@ -66,9 +66,7 @@ impl Watched {
                 let _middle = middle;
                 while !end.load(Ordering::Relaxed) {
                     let _ = left.rx.wait(Some(Duration::from_micros(200)));
-                    for (from, to, cut) in [(&mut left, &mut right, &cuts[0])].into_iter() {
-                        pass(from, to, cut, &in_clear, &passed);
-                    }
+                    pass(&mut left, &mut right, &cuts[0], &in_clear, &passed);
                     pass(&mut right, &mut left, &cuts[1], &in_clear, &passed);
                 }
             })
