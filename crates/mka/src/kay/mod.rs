@@ -50,6 +50,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(test)]
+mod exhaustion;
 mod join;
 mod pns;
 mod setbacks;
