@@ -226,6 +226,13 @@ impl Station {
                 self.claimed.remove(&ki.0);
                 self.next_pn.remove(&ki.0);
             }
+            Action::RemoveKey(ki) => {
+                self.saks.remove(&ki.0);
+                self.senders.remove(&ki.0);
+                self.installed_at.remove(&ki.0);
+                self.peers.retain(|(_, of), _| *of != ki.0);
+                self.heard.retain(|(_, of)| *of != ki.0);
+            }
             _ => {}
         }
         self.plane.carry_out(action)
