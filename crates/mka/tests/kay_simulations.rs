@@ -76,7 +76,7 @@ enum Trouble {
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
-    let who = 0..3usize;
+    let who = 0..5usize;
     prop_oneof![
         4 => (1..10_000u64).prop_map(Trouble::Wait),
         2 => (1..500u64).prop_map(Trouble::Wait),
@@ -149,7 +149,7 @@ proptest! {
 
     /// Up to 30 % of loss do not keep ports closed.
     #[test]
-    fn ports_are_secured_on_a_bad_network(seed: u64, members in 2..=3usize, links in bad_link()) {
+    fn ports_are_secured_on_a_bad_network(seed: u64, members in 2..=5usize, links in bad_link()) {
         let mut lab = lab(seed, members);
         lab.lan.set_links(links);
         lab.secured_within(seconds(60));
@@ -160,9 +160,9 @@ proptest! {
     #[test]
     fn ports_are_secured_again_after_any_trouble(
         seed: u64,
-        members in 2..=3usize,
+        members in 2..=5usize,
         links in bad_link(),
-        troubles in prop::collection::vec(trouble(), 1..24),
+        troubles in prop::collection::vec(trouble(), 1..32),
     ) {
         let mut lab = lab(seed, members);
         lab.lan.set_links(links);

@@ -49,12 +49,8 @@ impl<R: Random> Participant<R> {
             self.refused = Some(refused);
             self.event(Event::SakRefused(refusal));
         }
-        // The key server goes on distributing it, and nothing else, to the member that we are. With these another SAK
-        // is no worse.
-        match refusal {
-            SakRefusal::Reused => self.renew(now, MiReason::SakReused),
-            SakRefusal::AnInUse => self.renew(now, MiReason::AnInUse),
-            _ => {}
+        if refusal == SakRefusal::Reused {
+            self.renew(now, MiReason::SakReused);
         }
     }
 
@@ -105,10 +101,8 @@ impl<R: Random> Participant<R> {
             }
             return Ok(());
         }
-        // One agreed on and given up, or not installed yet, occupies nothing.
-        if self.report.keys().any(|used| used.an == key.an && Mi::of_ki(used.ki) == sender) {
-            return Err(SakRefusal::AnInUse);
-        }
+        // Its AN may be that of a key in use, which makes way for it. The key server had none that is free, or does not
+        // know that; it distributes this one until we have it.
         if self.sak.knows(ki) {
             return Err(SakRefusal::Reused);
         }

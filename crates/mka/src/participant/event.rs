@@ -81,8 +81,6 @@ pub enum MiReason {
     UnknownSak,
     /// The SAK distributed is one of before, and its PNs cannot be told.
     SakReused,
-    /// The SAK distributed has the AN of a SAK of the same key server that is still in use.
-    AnInUse,
     /// The key server has listed other members for the SAK than at first.
     MembersChanged,
     /// The data plane has given up the SAK, and the key server would not send another.
@@ -102,8 +100,6 @@ pub enum SakRefusal {
     CipherSuite,
     /// The offset is beyond us or the suite, or confidentiality is given up.
     Confidentiality,
-    /// The AN is that of the SAK in use, of the same key server.
-    AnInUse,
     /// There was a SAK of that name before.
     Reused,
     /// The members are too many, or one is listed twice.

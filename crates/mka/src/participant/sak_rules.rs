@@ -127,9 +127,14 @@ impl<R: Random> Participant<R> {
             earliest =
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
         }
-        let in_vain = self.distribution.is_some() && (self.leaves_behind() || self.has_no_member());
-        if let Some(since) = self.rollover_since.filter(|_| !in_vain) {
-            earliest = earliest.max(since + self.life);
+        if let Some(since) = self.rollover_since {
+            // Nobody holds the others up for more than a Life Time.
+            let in_time = self.last_sak.is_none_or(|last| last < since + self.life);
+            let in_vain = self.leaves_behind() || self.has_no_member();
+            if !(in_time && in_vain && self.distribution.is_some()) {
+                earliest =
+                    earliest.max(self.last_sak.max(Some(since)).unwrap_or_default() + self.life);
+            }
         }
         if self.better_peer_does_not_stand() {
             // It follows another, whom we do not hear yet.

@@ -28,7 +28,6 @@ pub(crate) const fn mi_reason(reason: MiReason) -> &'static str {
         MiReason::SakReused => "the key server sends a SAK of before",
         MiReason::MembersChanged => "the key server lists other members for the same SAK",
         MiReason::SakAbandoned => "the SecY has given up the SAK, and needs another",
-        MiReason::AnInUse => "the key server sends a SAK with an AN that is in use",
         MiReason::PortEnabled => "the link is up",
     }
 }
@@ -40,7 +39,6 @@ pub(crate) const fn sak_refusal(refusal: SakRefusal) -> &'static str {
         SakRefusal::PlainText => "it says to do without MACsec, which policy forbids",
         SakRefusal::CipherSuite => "its cipher suite is not one of cipher_suites",
         SakRefusal::Confidentiality => "its confidentiality is not what is configured",
-        SakRefusal::AnInUse => "its AN is in use",
         SakRefusal::Reused => "there was one of that name",
         SakRefusal::Members => "its members are too many, or one is listed twice",
         SakRefusal::Unwrap => "it does not unwrap",
