@@ -21,7 +21,6 @@
 
 mod classify;
 mod counters;
-mod fresh_key;
 mod marks;
 mod moving;
 mod orders;
@@ -35,8 +34,8 @@ use std::{
 
 use arrayvec::ArrayVec;
 use macsec::{
-    BATCH, ClearVlanTags, Config, HEADROOM, InstallError, KeySlot, LifeCycleError, MAX_OVERHEAD,
-    Portable, ReceiveScSlot, Sci, SecY, TAILROOM,
+    BATCH, ClearVlanTags, Config, HEADROOM, KeySlot, MAX_OVERHEAD, Portable, ReceiveScSlot, Sci,
+    SecY, TAILROOM,
 };
 use macsec_io::{
     packet::PacketError,
@@ -48,7 +47,6 @@ use thiserror::Error;
 pub use self::{
     classify::Bypass,
     counters::PortCounters,
-    fresh_key::FreshKey,
     marks::Marks,
     uplink_rings::{RingSettings, UplinkCounters, UplinkRings},
 };
@@ -99,15 +97,6 @@ pub enum PortError {
     /// The TAP has been removed.
     #[error("the TAP has been removed")]
     TapGone,
-    /// The keys do not fit the suite.
-    #[error(transparent)]
-    Key(#[from] macsec::DataKeyError),
-    /// The SecY refuses the keys.
-    #[error(transparent)]
-    Install(#[from] InstallError),
-    /// The SecY refuses the SCs.
-    #[error(transparent)]
-    LifeCycle(#[from] LifeCycleError),
     /// The SecY refuses the controls.
     #[error(transparent)]
     Controls(#[from] macsec::ConfigError),
@@ -153,25 +142,6 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port between the interface `uplink` of the calling thread's network namespace, with MTU
-    /// `uplink_mtu`, and `tap`. Nothing moves yet: there are no keys.
-    ///
-    /// # Errors
-    /// [`PortError`].
-    pub fn open(
-        uplink: &str,
-        uplink_mtu: u32,
-        tap: Tap,
-        sci: Sci,
-        controls: Config,
-    ) -> Result<Self, PortError> {
-        let mut port = Self::new(sci, controls)?;
-        let settings = RingSettings { mtu: uplink_mtu, ..RingSettings::default() };
-        port.attach_uplink(UplinkRings::open(uplink, &settings)?, uplink_mtu);
-        port.attach_tap(tap);
-        Ok(port)
-    }
-
     /// A port with neither uplink nor TAP yet. Nothing moves: there are no keys either.
     ///
     /// # Errors

@@ -9,10 +9,13 @@ use std::{
 };
 
 use macsec::{
-    An, CipherSuite, ClearVlanTags, Config, DataKey, FrameBuf, HEADROOM, KeySlot, Ki, MacAddress,
-    Portable, ReceiveScSlot, Sak, Sci, SecY, TAILROOM, TransmitSa,
+    An, CipherSuite, ClearVlanTags, Confidentiality, ConfidentialityOffset, Config, DataKey,
+    FrameBuf, HEADROOM, KeySlot, Ki, MacAddress, Portable, ReceiveSa, ReceiveScSlot, Sak, Sci,
+    SecY, TAILROOM, TransmitSa,
 };
-use macsec_gateway::port::{FreshKey, MAX_PEERS, Port, PortError, PortSecY as PeerSecY, inner_mtu};
+use macsec_gateway::port::{
+    MAX_PEERS, Port, PortError, PortSecY as PeerSecY, RingSettings, UplinkRings, inner_mtu,
+};
 use macsec_io::{
     netlink::{Netlink, NetlinkError, VethEnd},
     netns::Namespace,
@@ -47,8 +50,7 @@ impl Bench {
 
     pub fn with_keys() -> Option<Self> {
         let mut bench = Self::new()?;
-        let keys = Self::keys(PEER);
-        bench.port.install_fresh_key(keys).expect("keys");
+        bench.install_keys();
         Some(bench)
     }
 
@@ -81,7 +83,10 @@ impl Bench {
                 netlink.add_neighbour("tap0", IpAddr::V4(peer), PEER).expect("neighbour");
             })?;
             let sci = Sci::new(MacAddress(OURS), 1);
-            let port = edges[0].run(|| Port::open("near", MTU, tap, sci, controls))??;
+            let mut port = Port::new(sci, controls)?;
+            let settings = RingSettings { mtu: MTU, ..RingSettings::default() };
+            port.attach_uplink(edges[0].run(|| UplinkRings::open("near", &settings))??, MTU);
+            port.attach_tap(tap);
             let wire_rx = edges[1].run(|| PacketRxRing::open("far", &RxConfig::default()))??;
             let wire_tx = edges[1].run(|| PacketTxRing::open("far", &TxConfig::default()))??;
             Ok(Self { cloud, port, wire_rx, wire_tx, edges, control: UnixStream::pair()?.into() })
@@ -95,16 +100,20 @@ impl Bench {
         }
     }
 
-    pub fn keys(peer: [u8; 6]) -> FreshKey {
-        FreshKey {
-            suite: CipherSuite::GcmAes128,
-            ki: Ki([1; 16]),
-            sak: Sak::new(&[7; 16]).expect("16 octets"),
-            salt: None,
-            ssci: None,
-            peer: Sci::new(MacAddress(peer), 1),
-            peer_ssci: None,
-        }
+    /// Both directions under one key.
+    pub fn install_keys(&mut self) {
+        let (key, peer) = (key(), Sci::new(MacAddress(PEER), 1));
+        let (an, ki, offset) = (An::default(), key.ki(), ConfidentialityOffset::Zero);
+        let receive = ReceiveSa { an, ki, ssci: None, lowest_pn: 1, offset };
+        let confidentiality = Confidentiality::default();
+        let transmit = TransmitSa { an, ki, ssci: None, next_pn: 1, confidentiality };
+        let secy = self.port.secy_mut();
+        secy.install_key(&key).expect("room");
+        secy.create_receive_sc(peer).expect("room");
+        secy.install_receive_sa(peer, &receive).expect("an SA");
+        secy.enable_receive_sa(peer, an).expect("an SA");
+        secy.install_transmit_sa(&transmit).expect("an SA");
+        secy.enable_transmit_sa(an).expect("an SA");
     }
 
     pub fn send(&mut self, frame: &[u8]) {
@@ -181,16 +190,15 @@ impl Bench {
         let keys = [const { KeySlot::EMPTY }; MAX_PEERS + 1];
         let receive = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
         let mut secy = SecY::new(Portable, sci, Config::default(), keys, receive).expect("a SecY");
-        let FreshKey { ki, suite, sak, .. } = Self::keys(OURS);
-        let key = DataKey::new(ki, suite, sak, None).expect("a key");
+        let key = key();
         secy.install_key(&key).expect("a slot");
-        let an = An::default();
+        let (an, ki) = (An::default(), key.ki());
         secy.install_transmit_sa(&TransmitSa {
             an,
             ki,
             ssci: None,
             next_pn: 1,
-            confidentiality: macsec::Confidentiality::default(),
+            confidentiality: Confidentiality::default(),
         })
         .expect("an SA");
         secy.enable_transmit_sa(an).expect("the SA is there");
@@ -231,4 +239,10 @@ pub fn frame(ethertype: [u8; 2], len: usize) -> Vec<u8> {
     let mut frame = [&OURS[..], &PEER, &ethertype].concat();
     frame.resize(len, 0x5a);
     frame
+}
+
+/// The key of both ends.
+fn key() -> DataKey {
+    let sak = Sak::new(&[7; 16]).expect("16 octets");
+    DataKey::new(Ki([1; 16]), CipherSuite::GcmAes128, sak, None).expect("a key")
 }

@@ -15,7 +15,7 @@ use macsec::{ClearVlanTags, Config};
 use macsec_gateway::port::{PortError, inner_mtu};
 use macsec_io::{netlink::Netlink, packet::PacketError};
 
-use bench::{Bench, HOST, MTU, OURS, PEER, frame};
+use bench::{Bench, HOST, MTU, frame};
 
 #[test]
 fn without_keys_nothing_moves() {
@@ -76,7 +76,7 @@ fn a_frame_that_protection_makes_too_long_is_counted_and_dropped() {
     let Some(mut bench) = Bench::with(controls) else {
         return;
     };
-    bench.port.install_fresh_key(Bench::keys(PEER)).expect("keys");
+    bench.install_keys();
     let mut from_host = bench.host_ring();
     // A VLAN tag comes on top of the MTU: with it 4 octets too many, without it none.
     let longest = 14 + inner_mtu(MTU, 0, ClearVlanTags::None) as usize;
@@ -319,13 +319,4 @@ fn frames_that_a_slow_uplink_has_not_taken_when_it_is_let_go_are_counted() {
     let protected = bench.port.secy().counters().transmit_sc.out_pkts_encrypted;
     let counters = bench.port.uplink_counters();
     assert_eq!(counters.sent + counters.not_sent, protected);
-}
-
-#[test]
-fn both_ends_with_one_sci_are_refused() {
-    let Some(mut bench) = Bench::new() else {
-        return;
-    };
-    let error = bench.port.install_fresh_key(Bench::keys(OURS)).expect_err("the same SCI");
-    assert!(matches!(error, PortError::Install(macsec::InstallError::NonceInUse)), "{error}");
 }
