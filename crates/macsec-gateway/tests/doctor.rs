@@ -65,13 +65,14 @@ const CAUSES: &[(&str, &str, Level, &str)] = &[
     ("uplink-down", "uplink-down", Level::Warning, "cable"),
     ("uplink-opened", "uplink-opened", Level::Problem, "network managers"),
     ("no-uplink", "no-uplink", Level::Problem, "signal"),
-    ("no-transmit-sa", "no-transmit-sa", Level::Problem, "static_keys"),
+    ("no-transmit-sa", "no-transmit-sa", Level::Problem, "[port.mka]"),
     ("pn-exhausted", "pn-exhausted", Level::Problem, "new keys"),
     ("pn-withheld", "pn-withheld", Level::Warning, "state_directory"),
     ("state-drop", "state-drop", Level::Warning, "state_directory"),
     ("state-write-failures", "state-write-failures", Level::Problem, "state_directory"),
     ("source-not-sci", "source-not-sci", Level::Problem, "use_es = false"),
     ("eapol-from-uplink", "eapol-from-uplink", Level::Note, "802.1X"),
+    ("port-closed", "port-closed", Level::Note, "MKA"),
     ("eapol-from-tap", "eapol-from-tap", Level::Note, "802.1X"),
     ("caller-error", "caller-error", Level::Problem, "report"),
 ];
@@ -168,6 +169,35 @@ fn sending_without_an_answer_is_told() {
     // Without a signal that is no wonder, and told elsewhere.
     after.uplink.carrier = false;
     assert!(judge(&before, &after).iter().all(|finding| finding.check != "silence"));
+}
+
+/// Hellos are no data: where they come and data does not, something takes the data out.
+#[test]
+fn hellos_do_not_hide_that_no_data_comes() {
+    let (mut before, mut after) = (idle(), idle());
+    for status in [&mut before, &mut after] {
+        status.key_source = "mka".to_owned();
+    }
+    set(&mut after, "eapol-from-uplink", 2);
+    set(&mut after, "out-pkts-encrypted", 20);
+    let findings = judge(&before, &after);
+    let silence = findings.iter().find(|finding| finding.check == "silence");
+    assert!(silence.is_some_and(|finding| finding.advice.contains("0x88E5")), "{findings:?}");
+    assert!(findings.iter().all(|finding| finding.check != "eapol-from-uplink"), "{findings:?}");
+}
+
+/// MKA makes a new SAK at three quarters; it is a fault if it has not much later.
+#[test]
+fn packet_numbers_of_agreed_keys_are_told_when_no_new_sak_has_come() {
+    for (next_pn, level) in [(3_300_000_000, Level::Ok), (4_200_000_000, Level::Problem)] {
+        let (before, mut after) = healthy();
+        after.key_source = "mka".to_owned();
+        let sa = &mut after.secy.as_mut().unwrap().transmit_sc.transmit_sa[0];
+        (sa.cipher_suite, sa.next_pn) = ("gcm-aes-128".to_owned(), Some(next_pn));
+        let findings = judge(&before, &after);
+        assert_eq!(findings[0].level, level, "{next_pn}: {findings:?}");
+        assert!(level == Level::Ok || findings[0].advice.contains("macsec rekey"));
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use macsec_gateway::{
 };
 
 /// The names of the local counters, as `macsec status` has them.
-const LOCAL: [&str; 23] = [
+const LOCAL: [&str; 24] = [
     "delivered",
     "ring-drop",
     "tap-drop",
@@ -27,6 +27,7 @@ const LOCAL: [&str; 23] = [
     "uplink-opened",
     "eapol-from-tap",
     "eapol-from-uplink",
+    "port-closed",
     "no-transmit-sa",
     "pn-exhausted",
     "pn-withheld",

@@ -136,7 +136,7 @@ mod tests {
     /// A KaY with these counts, and one peer of this kind, if it has a name.
     fn alone(counts: &[(&str, u64)], kind: &str) -> MkaStatus {
         let mut mka = fixture();
-        mka.active = true;
+        mka.cp_state = "CHANGE".to_owned();
         mka.counters = counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
         mka.participants[0].ckn = "6d6b61".to_owned();
         mka.participants[0].peers = Some(peer(kind, Some("02-00-00-00-00-02-0001")))
