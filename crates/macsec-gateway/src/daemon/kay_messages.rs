@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use macsec_io::packet::PacketError;
 use mka::{
-    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, OsRandom,
+    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Random,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
 };
@@ -65,7 +65,7 @@ impl KayLog {
     }
 
     /// Something has happened to the KaY.
-    pub(super) fn event(&mut self, now: Duration, event: &KayEvent, kay: &Kay<OsRandom>) {
+    pub(super) fn event(&mut self, now: Duration, event: &KayEvent, kay: &Kay<impl Random>) {
         match event {
             KayEvent::Participant(event) => self.participant(now, event, kay),
             KayEvent::ControlledPort(event) => self.controlled_port(event),
@@ -74,7 +74,7 @@ impl KayLog {
         }
     }
 
-    fn participant(&mut self, now: Duration, event: &Event, kay: &Kay<OsRandom>) {
+    fn participant(&mut self, now: Duration, event: &Event, kay: &Kay<impl Random>) {
         let (port, ckn) = (&self.port, &self.ckn);
         match event {
             // A CAK is all it takes, or a recording of who had it.
@@ -160,7 +160,7 @@ impl KayLog {
     }
 
     /// A frame has been passed over.
-    pub(super) fn discarded(&mut self, now: Duration, discard: Discard, kay: &Kay<OsRandom>) {
+    pub(super) fn discarded(&mut self, now: Duration, discard: Discard, kay: &Kay<impl Random>) {
         let kind = match discard {
             Discard::UnknownCkn => Repeated::UnknownCkn,
             Discard::Decode(error) if error.is_icv() => Repeated::Icv,
@@ -226,7 +226,7 @@ impl KayLog {
     }
 }
 
-fn an_and_suite(kay: &Kay<OsRandom>) -> (Option<u8>, Option<&'static str>) {
+fn an_and_suite(kay: &Kay<impl Random>) -> (Option<u8>, Option<&'static str>) {
     let sak = kay.participant().sak();
     (sak.map(|sak| sak.an.number()), sak.map(|sak| sak.suite.name()))
 }

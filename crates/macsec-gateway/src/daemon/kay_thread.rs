@@ -23,7 +23,7 @@ use macsec_io::{
     poll::{Readiness, wait_readable_list},
 };
 use mka::{
-    Kay, KayConfig, KeyPns, MAX_FRAME_LEN, OsRandom,
+    Kay, KayConfig, KeyPns, MAX_FRAME_LEN, OsRandom, Random,
     order::{Action, Order, OrderFailure, OrderId},
 };
 use tracing::{debug, warn};
@@ -150,8 +150,8 @@ impl Drop for Farewell {
 }
 
 /// What the thread works with.
-struct Thread {
-    kay: Kay<OsRandom>,
+struct Thread<R> {
+    kay: Kay<R>,
     journal: KiJournal,
     port: Address<port_thread::Order>,
     number: u64,
@@ -161,7 +161,7 @@ struct Thread {
     failed_sends: u64,
 }
 
-impl Thread {
+impl<R: Random> Thread<R> {
     /// Serves until it is told to stop, or cannot go on: then it says why.
     fn run(mut self, mailbox: &Mailbox<Input>) -> Option<String> {
         let mut octets = [0; BUFFER_LEN];
@@ -317,10 +317,10 @@ fn now() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{path::Path, time::Instant};
 
     use macsec::{Ki, MacAddress, Sci};
-    use mka::{Cak, Ckn, ParticipantConfig, Random, RandomError};
+    use mka::{Cak, Ckn, ParticipantConfig, RandomError};
 
     use super::*;
 
@@ -337,6 +337,35 @@ mod tests {
         }
     }
 
+    /// It fails once it has given so many octets.
+    struct Failing(usize);
+
+    impl Random for Failing {
+        fn fill(&mut self, octets: &mut [u8]) -> Result<(), RandomError> {
+            self.0 = self.0.checked_sub(octets.len()).ok_or(RandomError)?;
+            octets.fill(7);
+            Ok(())
+        }
+    }
+
+    fn thread<R: Random>(
+        kay: Kay<R>,
+        directory: &Path,
+    ) -> (Thread<R>, Mailbox<port_thread::Order>) {
+        let (port, orders) = mailbox().expect("a mailbox");
+        let journal = KiJournal::open(directory, kay.participant().config().sci);
+        let thread = Thread {
+            kay,
+            journal: journal.expect("a journal"),
+            port,
+            number: 7,
+            socket: None,
+            log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
+            failed_sends: 0,
+        };
+        (thread, orders)
+    }
+
     fn kay<R: Random>(number: u8, random: R) -> Kay<R> {
         let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, number]), 1);
         let mut participant = ParticipantConfig::new(sci);
@@ -350,19 +379,9 @@ mod tests {
 
     /// A thread that a key server with predictable SAKs has come to: the keys that it has been ordered to
     /// transmit with, by and by.
-    fn transmits_with(directory: &std::path::Path, keys: usize) -> Vec<Ki> {
-        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, 9]), 1);
-        let open = || KiJournal::open(directory, sci).expect("a journal");
-        let (port, orders) = mailbox().expect("a mailbox");
-        let mut thread = Thread {
-            kay: kay(9, OsRandom),
-            journal: open(),
-            port,
-            number: 7,
-            socket: None,
-            log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
-            failed_sends: 0,
-        };
+    fn transmits_with(directory: &Path, keys: usize) -> Vec<Ki> {
+        let (mut thread, orders) = thread(kay(9, OsRandom), directory);
+        let sci = thread.kay.participant().config().sci;
         let mut server = kay(1, Counting(0));
         let mut enabled = Vec::new();
         let mut frame = [0; MAX_FRAME_LEN];
@@ -396,7 +415,7 @@ mod tests {
         }
         // What has been ordered is on record.
         drop(thread);
-        let journal = open();
+        let journal = KiJournal::open(directory, sci).expect("a journal");
         assert!(enabled.iter().all(|ki| journal.used_before(ki)));
         enabled
     }
@@ -410,5 +429,20 @@ mod tests {
         assert_ne!(first, second);
         let third = transmits_with(directory.path(), 1);
         assert!(third != first && third != second);
+    }
+
+    #[test]
+    fn a_random_generator_that_fails_is_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, 9]), 1);
+        let config = KayConfig::new(ParticipantConfig::new(sci));
+        let (cak, ckn) = (Cak::new(&[0x42; 16]).expect("a CAK"), Ckn::new(b"lab").expect("a CKN"));
+        // For the first MI there is enough, and none for the one that a link takes when it comes up.
+        let kay = Kay::new(config, cak, ckn, Failing(12), now()).expect("a KaY");
+        let (thread, _orders) = thread(kay, directory.path());
+        let (inputs, mailbox) = mailbox().expect("a mailbox");
+        inputs.send(Input::PortEnabled(true));
+        let reason = thread.run(&mailbox).expect("an end that nobody has ordered");
+        assert!(reason.contains("random number generator has failed"), "{reason}");
     }
 }

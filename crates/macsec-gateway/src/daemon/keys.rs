@@ -100,7 +100,7 @@ pub(crate) fn install(
     Ok(secy.enable_transmit_sa(an)?)
 }
 
-/// Takes all static keys out of use, with their packet numbers written down. Good after an
+/// Takes all keys out of use; the packet numbers of static ones are written down. Good after an
 /// [`install`] that stopped half-way, too.
 pub(crate) fn remove(port: &mut Port) {
     if let Some(marks) = port.set_marks(None) {

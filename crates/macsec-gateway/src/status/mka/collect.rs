@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mka::{
-    Agreement, Kay, KeyServer, OsRandom, PeerStatus, cp::KeyStatus, key_number, logon::MkaOutcome,
+    Agreement, Kay, KeyServer, PeerStatus, Random, cp::KeyStatus, key_number, logon::MkaOutcome,
 };
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
 };
 
 /// A KaY, and what its thread knows beside it.
-pub(crate) struct KayView<'a> {
-    pub(crate) kay: &'a Kay<OsRandom>,
+pub(crate) struct KayView<'a, R> {
+    pub(crate) kay: &'a Kay<R>,
     pub(crate) now: Duration,
     /// MKPDUs that the uplink did not take.
     pub(crate) failed_sends: u64,
@@ -22,7 +22,7 @@ pub(crate) struct KayView<'a> {
 }
 
 impl MkaStatus {
-    pub(crate) fn of(view: &KayView<'_>) -> Self {
+    pub(crate) fn of(view: &KayView<'_, impl Random>) -> Self {
         let KayView { kay, now, .. } = view;
         let (participant, outcome) = (kay.participant(), kay.outcome());
         let config = participant.config();
@@ -76,7 +76,7 @@ fn policy(plain_text_allowed: bool) -> &'static str {
 }
 
 /// Who is key server, if anybody is whom we have heard.
-pub(crate) fn key_server(kay: &Kay<OsRandom>) -> Option<KeyServerStatus> {
+pub(crate) fn key_server(kay: &Kay<impl Random>) -> Option<KeyServerStatus> {
     let participant = kay.participant();
     let (sci, priority, is_self) = match participant.key_server() {
         KeyServer::Nobody => return None,
@@ -100,7 +100,7 @@ fn peer_status(peer: &PeerStatus) -> MkaPeerStatus {
     }
 }
 
-fn sak(kay: &Kay<OsRandom>, key: KeyStatus) -> SakStatus {
+fn sak(kay: &Kay<impl Random>, key: KeyStatus) -> SakStatus {
     let agreed = kay.participant().sak().filter(|agreed| agreed.ki == key.ki);
     SakStatus {
         key_identifier: key.ki.to_string(),
@@ -112,14 +112,14 @@ fn sak(kay: &Kay<OsRandom>, key: KeyStatus) -> SakStatus {
     }
 }
 
-fn next_rekey(kay: &Kay<OsRandom>, now: Duration) -> Option<u64> {
+fn next_rekey(kay: &Kay<impl Random>, now: Duration) -> Option<u64> {
     let participant = kay.participant();
     let ours = participant.key_server() == KeyServer::Us && kay.outcome() == MkaOutcome::Secured;
     let interval = participant.config().rekey_interval.filter(|_| ours)?;
     Some((kay.last_sak()?.at + interval).saturating_sub(now).as_secs())
 }
 
-fn counters(view: &KayView<'_>) -> BTreeMap<String, u64> {
+fn counters(view: &KayView<'_, impl Random>) -> BTreeMap<String, u64> {
     let (own, participant) = (view.kay.counters(), view.kay.participant().counters());
     [
         ("in-mkpdu", participant.in_mkpdu),

@@ -70,14 +70,13 @@ fn passes(from: &mut Station, to: &mut Station, destination: [u8; 6], source: [u
         let frame = numbered(destination, source, number, 100);
         from.send(&frame);
         thread::sleep(Duration::from_millis(20));
-        if to.received().iter().any(|got| number_of(got).is_some() && got[14..] != [0; 86]) {
+        if to.received().iter().any(|got| number_of(got).is_some()) {
             return;
         }
         assert!(Instant::now() < deadline, "nothing passes");
     }
 }
 
-/// EAPOL under either EtherType is the gateway's own.
 #[test]
 fn a_flood_of_foreign_mkpdus_is_told_once_and_does_no_harm() {
     let Some(line) = Line::new() else { return };
