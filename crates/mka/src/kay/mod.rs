@@ -27,7 +27,8 @@
 //!
 //! # Example
 //!
-//! ```
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use std::time::Duration;
 //!
 //! use macsec::{MacAddress, Sci};
