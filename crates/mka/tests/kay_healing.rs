@@ -11,7 +11,8 @@ use kay_lab::{KayLab, common_ki};
 use lab::{config, seconds};
 use macsec::CipherSuite;
 use mka::{
-    KayConfig, MiReason, RekeyReason, Suites,
+    KayConfig, KayEvent, MiReason, RekeyReason, Suites,
+    cp::CpEvent,
     order::{Action, OrderFailure},
 };
 use netem::Link;
@@ -203,7 +204,7 @@ fn fails(action: &Action, what: &str) -> Option<OrderFailure> {
 #[test]
 fn data_planes_that_fail_one_kind_of_order_for_a_while() {
     type Fault = fn(&Action) -> Option<OrderFailure>;
-    let faults: [(&str, Fault); 7] = [
+    let faults: [(&str, Fault); 9] = [
         ("SetControls", |action| fails(action, "SetControls")),
         ("SetControlledPort", |action| fails(action, "SetControlledPort")),
         ("InstallKey", |action| fails(action, "InstallKey")),
@@ -211,6 +212,8 @@ fn data_planes_that_fail_one_kind_of_order_for_a_while() {
         ("InstallReceiveSa", |action| fails(action, "InstallReceiveSa")),
         ("InstallTransmitSa", |action| fails(action, "InstallTransmitSa")),
         ("EnableTransmit", |action| fails(action, "EnableTransmit")),
+        ("Delete", |action| fails(action, "Delete")),
+        ("RemoveKey", |action| fails(action, "RemoveKey")),
     ];
     for (name, fault) in faults {
         for index in 0..3 {
@@ -357,4 +360,27 @@ fn kis_of_an_earlier_run() {
         lab.lan[index].fault = None;
         healed_within(&mut lab, seconds(40));
     }
+}
+
+/// What could not be deleted stayed, for ever: each SAK that got the AN of such an SA was refused by the data plane. When all
+/// other ANs were taken in that way no SAK ever got into use.
+#[test]
+fn deletions_that_failed_are_repeated() {
+    let mut lab = secured(12, &[16, 32]);
+    lab.lan[1].fault = Some(|action| fails(action, "Delete").or_else(|| fails(action, "Remove")));
+    for _ in 0..4 {
+        rekey(&mut lab, 0);
+        lab.lan.run_for(seconds(5));
+    }
+    lab.lan[1].fault = None;
+    lab.lan.run_for(seconds(60));
+    assert_eq!(lab.lan[1].plane.keys.len(), 1, "{}", lab.show());
+    let before = lab.lan[1].events.len();
+    for _ in 0..8 {
+        rekey(&mut lab, 0);
+        lab.lan.run_for(seconds(10));
+    }
+    let failed =
+        |event: &KayEvent| matches!(event, KayEvent::ControlledPort(CpEvent::OrderFailed { .. }));
+    assert!(!lab.lan[1].events[before..].iter().any(failed), "{}", lab.show());
 }

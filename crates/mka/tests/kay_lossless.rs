@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn rekeys_lose_nothing(
         seed: u64,
-        count in 2..=3usize,
+        count in 2..=4usize,
         waits in prop::collection::vec(0..8000u64, 1..8),
     ) {
         let mut lab = lab(seed, count, 1000);
@@ -100,7 +100,7 @@ proptest! {
     #[test]
     fn changes_of_key_server_lose_nothing(
         seed: u64,
-        count in 2..=3usize,
+        count in 2..=4usize,
         waits in prop::collection::vec(0..8000u64, 0..3),
     ) {
         let mut lab = lab(seed, count, 400);

@@ -7,6 +7,7 @@ use macsec::{Ki, Sci, ValidateFrames};
 
 use super::{
     CpEvent, Inputs, KeyStatus, NewSak, PeerSa, PortStatus, SakKnown, Settings, SingleKey,
+    deletions::{Deletion, Deletions},
     keys::InstalledKey,
     orders::{Awaited, LateOrders, Outbox},
     state::{Conditions, CpState},
@@ -37,6 +38,7 @@ pub struct ControlledPort {
     key_orders: Awaited,
     port_orders: Awaited,
     late_orders: LateOrders,
+    deletions: Deletions,
     transmit_when: Timer,
     retire_when: Timer,
     replace_by: Timer,
@@ -62,6 +64,7 @@ impl ControlledPort {
             key_orders: Awaited::default(),
             port_orders: Awaited::default(),
             late_orders: LateOrders::default(),
+            deletions: Deletions::default(),
             transmit_when: Timer::default(),
             retire_when: Timer::default(),
             replace_by: Timer::default(),
@@ -150,12 +153,12 @@ impl ControlledPort {
             if key.has_peer(sci) {
                 key.peers.retain(|peer| peer.sci != sci);
                 let KeyStatus { an, ki, .. } = key.status;
-                self.orders.give(Action::DeleteReceiveSa { sci, an, ki });
+                self.deletions.order(&mut self.orders, Deletion::ReceiveSa { sci, an, ki });
                 had_one = true;
             }
         }
         if had_one {
-            self.orders.give(Action::DeleteReceiveSc { sci });
+            self.deletions.order(&mut self.orders, Deletion::ReceiveSc(sci));
         }
     }
 
@@ -165,6 +168,7 @@ impl ControlledPort {
         let about_key = self.key_orders.answer(id, result.is_ok());
         let about_port = self.port_orders.answer(id, result.is_ok());
         let late = self.late_orders.answer(id);
+        self.deletions.answer(id, result.is_ok(), now, self.settings.timers.order);
         if let Err(failure) = result {
             let ki = self.latest_ki().filter(|_| about_key);
             self.events.push_back(CpEvent::OrderFailed { id, ki, failure });
@@ -190,6 +194,7 @@ impl ControlledPort {
             .filter_map(|timer| timer.pending(now))
             .chain(self.key_orders.deadline(now))
             .chain(self.port_orders.deadline(now))
+            .chain(self.deletions.pending(now))
             .min()
     }
 
@@ -275,6 +280,7 @@ impl ControlledPort {
     /// data plane, for a timer, or for a SAK that it uses up.
     fn run(&mut self, now: Duration) {
         self.now = now;
+        self.delete_again(now);
         for (awaited, about_port) in [(&mut self.key_orders, false), (&mut self.port_orders, true)]
         {
             if let Some(id) = awaited.give_up(now) {
@@ -451,16 +457,30 @@ impl ControlledPort {
     /// The SA of each way and the key itself, then the SCs that no other key needs.
     fn delete(&mut self, key: &InstalledKey) {
         let KeyStatus { an, ki, .. } = key.status;
-        self.orders.give(Action::DeleteTransmitSa { an, ki });
-        for peer in &key.peers {
-            self.orders.give(Action::DeleteReceiveSa { sci: peer.sci, an, ki });
+        self.deletions.order(&mut self.orders, Deletion::TransmitSa { an, ki });
+        for &PeerSa { sci, .. } in &key.peers {
+            self.deletions.order(&mut self.orders, Deletion::ReceiveSa { sci, an, ki });
         }
-        self.orders.give(Action::RemoveKey(ki));
-        for peer in &key.peers {
-            if !self.keys().any(|other| other.has_peer(peer.sci)) {
-                self.orders.give(Action::DeleteReceiveSc { sci: peer.sci });
+        self.deletions.order(&mut self.orders, Deletion::Key(ki));
+        for &PeerSa { sci, .. } in &key.peers {
+            if !self.keys().any(|other| other.has_peer(sci)) {
+                self.deletions.order(&mut self.orders, Deletion::ReceiveSc(sci));
             }
         }
+    }
+
+    /// Deletes once more what could not be deleted, but for what has come to be needed again.
+    fn delete_again(&mut self, now: Duration) {
+        let keys = || self.latest.iter().chain(&self.old);
+        self.deletions.repeat(&mut self.orders, now, |deletion| match deletion {
+            Deletion::TransmitSa { ki, .. } | Deletion::Key(ki) => {
+                keys().any(|key| key.status.ki == ki)
+            }
+            Deletion::ReceiveSa { sci, ki, .. } => {
+                keys().any(|key| key.status.ki == ki && key.has_peer(sci))
+            }
+            Deletion::ReceiveSc(sci) => keys().any(|key| key.has_peer(sci)),
+        });
     }
 
     fn drop_waiting(&mut self) {

@@ -50,9 +50,11 @@
 //! - **RECEIVE deletes the key in use if the new SAK has its AN**, with the port closed: a key server that has
 //!   restarted knows of no AN. There is nobody left who receives with that key.
 //! - INIT deletes keys before it forgets them.
+//! - What the data plane fails to delete is deleted again after [`Timers::order`]: its AN would be lost otherwise.
 //! - The key in use is the old key in the machine, as in the figure, but reported as the latest unless
 //!   [`Settings::report`] says otherwise.
 
+mod deletions;
 mod keys;
 mod machine;
 mod orders;
@@ -101,7 +103,7 @@ pub struct Timers {
     /// them. A new key server may have to wait for a Life Time before it makes a SAK, and its
     /// message takes up to a Hello Time to come: 8 s.
     pub replace: Duration,
-    /// When an order without an answer counts as failed: 6 s.
+    /// When an order without an answer counts as failed, and when a deletion that failed is repeated: 6 s.
     pub order: Duration,
     /// How long to wait after an order about the port has failed: 1 s.
     pub retry: Duration,

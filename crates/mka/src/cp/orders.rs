@@ -9,7 +9,7 @@ use super::{keys::MAX_PEERS, state::Answer, timer::Timer};
 use crate::order::{Action, Order, OrderId};
 
 /// Orders about a key: the key, SC and SA for each peer, the transmit SA.
-const ORDERS_FOR_A_KEY: usize = 2 * MAX_PEERS + 2;
+pub(super) const ORDERS_FOR_A_KEY: usize = 2 * MAX_PEERS + 2;
 
 /// Orders to be fetched, each with an id of its own.
 #[derive(Debug)]

@@ -188,16 +188,7 @@ impl Station {
     }
 
     fn carry_out(&mut self, now: Duration, action: &Action) -> Result<(), OrderFailure> {
-        // What is deleted is gone: nobody would delete it again.
-        let deletes = matches!(
-            action,
-            Action::DeleteTransmitSa { .. }
-                | Action::DeleteReceiveSa { .. }
-                | Action::DeleteReceiveSc { .. }
-                | Action::RemoveKey(_)
-        );
-        let fails = !deletes && self.chance.chance(self.failing);
-        let fails = fails.then_some(OrderFailure::Device);
+        let fails = self.chance.chance(self.failing).then_some(OrderFailure::Device);
         if let Some(failure) = fails.or_else(|| self.fault.and_then(|fault| fault(action))) {
             self.plane.broken = true;
             return Err(failure);
