@@ -170,6 +170,30 @@ fn replays_to_one_that_has_restarted() {
     }
 }
 
+/// A frame that got lost is news to who was to hear it, and an outsider may have it. It is of an instance that has restarted
+/// since.
+#[test]
+fn a_frame_of_a_former_instance_that_was_lost_comes_later() {
+    for millis in (0..1500).step_by(100) {
+        let mut lab = secured(&[16, 32]);
+        lab.restart(0);
+        lab.lan.link(1, 0).cut = true;
+        lab.lan.run_for(Duration::from_millis(millis));
+        let lost = captured(&lab);
+        lab.lan.set_links(Link::CLEAN);
+        lab.restart(1);
+        let ki = lab.secured_within(seconds(8));
+        lab.lan.run_for(Duration::from_millis(500));
+        let closed = lab.lan[0].closed() + lab.lan[1].closed();
+        for frame in lost {
+            lab.lan.inject(0, &frame);
+        }
+        lab.lan.run_for(seconds(20));
+        assert_eq!(lab.secured_within(seconds(1)), ki);
+        assert_eq!(lab.lan[0].closed() + lab.lan[1].closed(), closed, "{millis}: {}", lab.show());
+    }
+}
+
 #[test]
 fn truncations_and_bit_flips_of_all_that_was_ever_sent() {
     let mut lab = secured(&[16, 32, 48]);

@@ -90,7 +90,7 @@ mod tests {
                 actor: Member { mi: Mi([number; 12]), mn: 1 },
                 ckn: Ckn::new(b"lab").unwrap(),
             };
-            peers.hear(Duration::ZERO, &basic, true).unwrap();
+            peers.hear(Duration::ZERO, &basic, Some(1)).unwrap();
         }
         peers
     }

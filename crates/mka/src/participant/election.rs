@@ -58,7 +58,7 @@ mod tests {
             actor: Member { mi, mn: 1 },
             ckn: Ckn::new(b"lab").unwrap(),
         };
-        table.hear(Duration::ZERO, &basic, true).unwrap();
+        table.hear(Duration::ZERO, &basic, Some(1)).unwrap();
         mi
     }
 

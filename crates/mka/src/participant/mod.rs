@@ -494,6 +494,7 @@ impl<R: Random> Participant<R> {
     fn renew(&mut self, now: Duration, reason: MiReason) {
         let Ok(mi) = Mi::generate(&mut self.random) else { return self.fail() };
         self.peers.disown(mi);
+        self.peers.begin_anew();
         self.mi = mi;
         self.numbers.restart();
         self.key_number = 0;

@@ -51,6 +51,8 @@ pub(crate) struct Peer {
     pub(crate) key_use: Option<PeerKeyUse>,
     /// How many of its last MKPDUs had no SAK Use though keys were in use.
     pub(crate) mkpdus_without_sak_use: u32,
+    /// The last message of ours that it has listed.
+    listed: u32,
     /// The live peer that told us of it.
     told_by: Option<Mi>,
     expires: Duration,
@@ -128,13 +130,13 @@ impl PeerTable {
         self.peers.iter().filter(|peer| !peer.live)
     }
 
-    /// Takes note of a message whose ICV is right. `lists_us`: its lists hold a recent message of ours,
-    /// so it was sent of late.
+    /// Takes note of a message whose ICV is right. `listed`: the recent message of ours that its lists hold, if they do: it
+    /// was sent of late, then.
     pub(crate) fn hear(
         &mut self,
         now: Duration,
         basic: &Basic,
-        lists_us: bool,
+        listed: Option<u32>,
     ) -> Result<Change, Refusal> {
         let (mi, mn) = (basic.actor.mi, basic.actor.mn);
         self.check(now, basic)?;
@@ -149,7 +151,7 @@ impl PeerTable {
                 peer.mn = mn;
             }
             None => {
-                self.make_room(lists_us)?;
+                self.make_room(listed.is_some())?;
                 self.peers.push(Peer {
                     mi,
                     mn,
@@ -157,14 +159,15 @@ impl PeerTable {
                     live: false,
                     key_use: None,
                     mkpdus_without_sak_use: 0,
+                    listed: 0,
                     told_by: None,
                     expires: now.saturating_add(self.life),
                 });
                 change.new = true;
             }
         }
-        if lists_us {
-            self.make_live(now, mi, &mut change)?;
+        if let Some(listed) = listed {
+            self.make_live(now, mi, listed, &mut change)?;
         }
         self.peers.sort_unstable_by_key(|peer| Reverse(peer.heard.map(|heard| heard.sci)));
         Ok(change)
@@ -207,18 +210,32 @@ impl PeerTable {
         Ok(())
     }
 
-    fn make_live(&mut self, now: Duration, mi: Mi, change: &mut Change) -> Result<(), Refusal> {
+    fn make_live(
+        &mut self,
+        now: Duration,
+        mi: Mi,
+        listed: u32,
+        change: &mut Change,
+    ) -> Result<(), Refusal> {
         let live = self.live().count();
         let (life, limit) = (self.life, self.limit);
+        let sci = self.get(mi).and_then(|peer| peer.heard).map(|heard| heard.sci);
+        let heard_more = |(other, heard): (&Peer, &Heard)| {
+            other.mi != mi && Some(heard.sci) == sci && other.listed > listed
+        };
+        if self.live().any(heard_more) {
+            // An instance from before the one that is live: this message was held up, or is replayed.
+            return Ok(());
+        }
         let Some(peer) = self.get_mut(mi) else { return Ok(()) };
         if !peer.live && live == limit {
             return Err(Refusal::Limit);
         }
+        peer.listed = listed;
         change.live = !peer.live;
         peer.live = true;
         peer.expires = now.saturating_add(life);
         if change.live {
-            let sci = peer.heard.map(|heard| heard.sci);
             let same = |peer: &Peer| peer.mi != mi && peer.heard.map(|heard| heard.sci) == sci;
             while let Some(index) = self.peers.iter().position(same) {
                 let old = self.peers.remove(index);
@@ -251,6 +268,7 @@ impl PeerTable {
                     live: false,
                     key_use: None,
                     mkpdus_without_sak_use: 0,
+                    listed: 0,
                     told_by,
                     expires,
                 });
@@ -262,6 +280,11 @@ impl PeerTable {
     /// Never takes `mi` for a peer, as long as it is remembered: it is ours, or was.
     pub(crate) fn disown(&mut self, mi: Mi) {
         self.remember(mi, u32::MAX, None);
+    }
+
+    /// Our messages are numbered anew.
+    pub(crate) fn begin_anew(&mut self) {
+        self.peers.iter_mut().for_each(|peer| peer.listed = 0);
     }
 
     /// Forgets all peers, but not the numbers of their messages.
@@ -336,9 +359,9 @@ mod tests {
     #[test]
     fn who_lists_us_is_live_for_a_life_time() {
         let mut peers = table();
-        assert!(!peers.hear(Duration::ZERO, &basic(1, 1, 1), false).unwrap().live);
-        assert!(peers.hear(HALF, &basic(1, 2, 1), true).unwrap().live);
-        assert!(!peers.hear(HALF, &basic(1, 3, 1), true).unwrap().live, "is live already");
+        assert!(!peers.hear(Duration::ZERO, &basic(1, 1, 1), None).unwrap().live);
+        assert!(peers.hear(HALF, &basic(1, 2, 1), Some(1)).unwrap().live);
+        assert!(!peers.hear(HALF, &basic(1, 3, 1), Some(1)).unwrap().live, "is live already");
         assert!(peers.expire(HALF + LIFE - Duration::from_millis(1)).is_none());
         assert!(peers.expire(HALF + LIFE).unwrap().live);
     }
@@ -349,7 +372,7 @@ mod tests {
         let mut peers = table();
         for mn in 1..60 {
             let now = Duration::from_millis(100) * mn;
-            peers.hear(now, &basic(1, mn, 1), false).unwrap();
+            peers.hear(now, &basic(1, mn, 1), None).unwrap();
         }
         assert!(peers.expire(Duration::from_millis(100) + LIFE).is_some());
     }
@@ -357,53 +380,66 @@ mod tests {
     #[test]
     fn message_numbers_only_rise_even_for_one_forgotten() {
         let mut peers = table();
-        assert_eq!(peers.hear(HALF, &basic(1, 0, 1), true), Err(Refusal::MessageNumber));
-        peers.hear(HALF, &basic(1, 7, 1), true).unwrap();
-        assert_eq!(peers.hear(HALF, &basic(1, 7, 1), true), Err(Refusal::MessageNumber));
-        assert_eq!(peers.hear(HALF, &basic(1, 8, 2), true), Err(Refusal::Sci));
+        assert_eq!(peers.hear(HALF, &basic(1, 0, 1), Some(1)), Err(Refusal::MessageNumber));
+        peers.hear(HALF, &basic(1, 7, 1), Some(1)).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(1, 7, 1), Some(1)), Err(Refusal::MessageNumber));
+        assert_eq!(peers.hear(HALF, &basic(1, 8, 2), Some(1)), Err(Refusal::Sci));
         peers.expire(HALF + LIFE).unwrap();
         let later = HALF + 2 * LIFE;
-        assert_eq!(peers.hear(later, &basic(1, 7, 1), true), Err(Refusal::MessageNumber));
-        peers.hear(later, &basic(1, 8, 1), true).unwrap();
+        assert_eq!(peers.hear(later, &basic(1, 7, 1), Some(1)), Err(Refusal::MessageNumber));
+        peers.hear(later, &basic(1, 8, 1), Some(1)).unwrap();
     }
 
     /// Pitfall 24: a restarted peer takes its own place as soon as it has proved live, and not before.
     #[test]
     fn p24_a_new_mi_replaces_the_old_one_when_live() {
         let mut peers = table();
-        peers.hear(HALF, &basic(1, 9, 1), true).unwrap();
-        assert_eq!(peers.hear(HALF, &basic(2, 1, 1), false).unwrap().replaced, None);
+        peers.hear(HALF, &basic(1, 9, 1), Some(1)).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(2, 1, 1), None).unwrap().replaced, None);
         assert_eq!(peers.live().count(), 1);
-        let change = peers.hear(HALF, &basic(2, 2, 1), true).unwrap();
+        let change = peers.hear(HALF, &basic(2, 2, 1), Some(1)).unwrap();
         assert_eq!((change.live, change.replaced), (true, Some(Mi([1; 12]))));
         assert_eq!(peers.all().count(), 1);
         // A straggler of the old instance does not turn things back.
-        assert_eq!(peers.hear(HALF, &basic(1, 10, 1), true), Err(Refusal::MessageNumber));
+        assert_eq!(peers.hear(HALF, &basic(1, 10, 1), Some(1)), Err(Refusal::MessageNumber));
         assert!(!tell(&mut peers, &[(1, 10)]));
+    }
+
+    /// What an instance said before it restarted, and we hear only now, does not turn things back either.
+    #[test]
+    fn an_instance_that_has_heard_less_of_us_takes_no_place() {
+        let mut peers = table();
+        peers.hear(HALF, &basic(2, 1, 1), Some(5)).unwrap();
+        assert!(!peers.hear(HALF, &basic(1, 9, 1), Some(4)).unwrap().live);
+        assert_eq!(peers.live().next().unwrap().0.mi, Mi([2; 12]));
+        assert!(peers.hear(HALF, &basic(3, 1, 1), Some(5)).unwrap().live);
+        // After a new MI of ours all begin with the same chances.
+        peers.begin_anew();
+        assert!(peers.hear(HALF, &basic(4, 1, 1), Some(1)).unwrap().live);
     }
 
     #[test]
     fn the_table_is_bounded_and_hearsay_makes_room() {
         let mut peers = table();
         assert!(tell(&mut peers, &[(9, 1)]));
-        peers.hear(HALF, &basic(1, 1, 1), false).unwrap();
-        peers.hear(HALF, &basic(2, 1, 2), false).unwrap();
+        peers.hear(HALF, &basic(1, 1, 1), None).unwrap();
+        peers.hear(HALF, &basic(2, 1, 2), None).unwrap();
         assert!(peers.get(Mi([9; 12])).is_none());
         assert!(!tell(&mut peers, &[(8, 1)]));
-        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), false), Err(Refusal::Limit));
+        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), None), Err(Refusal::Limit));
         for mi in 1..=2 {
-            peers.hear(HALF, &basic(mi, 2, mi), true).unwrap();
+            peers.hear(HALF, &basic(mi, 2, mi), Some(1)).unwrap();
         }
-        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), true), Err(Refusal::Limit));
-        peers.hear(HALF, &basic(3, 1, 3), false).unwrap();
-        assert_eq!(peers.hear(HALF, &basic(3, 2, 3), true), Err(Refusal::Limit));
+        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), Some(1)), Err(Refusal::Limit));
+        peers.hear(HALF, &basic(3, 1, 3), None).unwrap();
+        assert_eq!(peers.hear(HALF, &basic(3, 2, 3), Some(1)), Err(Refusal::Limit));
     }
 
     #[test]
     fn one_only_heard_of_may_still_say_its_first_word() {
         let mut peers = table();
         tell(&mut peers, &[(1, 5)]);
-        assert!(peers.hear(HALF, &basic(1, 5, 1), true).unwrap().live);
+        assert!(peers.hear(HALF, &basic(1, 5, 1), Some(1)).unwrap().live);
     }
 
     #[test]

@@ -57,9 +57,8 @@ impl<R: Random> Participant<R> {
             return Err(self.not_us(now, MiReason::Collision));
         }
         let listed = self.listed_number(body);
-        let recent = |mn| self.numbers.is_recent(mn, now, self.life);
-        let lists_us = listed.is_some_and(recent);
-        let heard = self.peers.hear(now, &body.basic, lists_us);
+        let recent = listed.filter(|mn| self.numbers.is_recent(*mn, now, self.life));
+        let heard = self.peers.hear(now, &body.basic, recent);
         let change = heard.map_err(|refusal| self.refuse(refusal))?;
         if listed.is_some_and(|mn| mn > self.numbers.last()) {
             return Err(self.not_us(now, MiReason::Cloned));
