@@ -27,7 +27,7 @@ fn secured(seed: u64, priorities: &[u8]) -> KayLab {
     lab
 }
 
-/// Healed within `time`, for good: for a minute nothing closes, nothing is lost.
+/// Healed within `time`, for good: for a while nothing closes, nothing is lost.
 #[track_caller]
 fn healed_within(lab: &mut KayLab, time: Duration) {
     lab.secured_within(time);
@@ -41,7 +41,7 @@ fn all_hear_all(lab: &mut KayLab) {
     lab.forget_data();
     let closed: Vec<_> = lab.lan.nodes().map(kay_lab::Station::closed).collect();
     lab.send_data(DATA);
-    lab.lan.run_for(seconds(60));
+    lab.lan.run_for(seconds(40));
     lab.stop_data();
     lab.secured_within(seconds(1));
     assert_eq!(lab.lost(), 0, "{}", lab.show());

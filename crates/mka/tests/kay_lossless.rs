@@ -1,6 +1,6 @@
 //! On a network that loses nothing, what secured ports send to each other gets there, whatever keys come and go.
 //!
-//! `MKA_SIMULATIONS=5000` runs so many cases of each property instead of 64.
+//! `MKA_SIMULATIONS=5000` runs so many cases of each property instead of 32.
 
 mod data_plane;
 mod kay_lab;
@@ -19,7 +19,7 @@ const DATA: Duration = Duration::from_millis(30);
 
 fn cases() -> ProptestConfig {
     let number = std::env::var("MKA_SIMULATIONS").ok().and_then(|number| number.parse().ok());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(number.unwrap_or(64)) }
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(number.unwrap_or(32)) }
 }
 
 /// Members of any kind, the last of which has the best priority and is not there yet.
