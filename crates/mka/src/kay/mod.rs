@@ -52,7 +52,7 @@
 //! ```
 
 #[cfg(test)]
-mod exhaustion;
+mod exhaustion_tests;
 mod join;
 mod pns;
 mod setbacks;
