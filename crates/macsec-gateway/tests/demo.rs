@@ -196,7 +196,8 @@ fn a_killed_demo_leaves_nothing_behind() {
     assert!(!directory.exists(), "{directory:?}");
 }
 
-/// What one cloud said before the other is up would be lost, and fail a demo that did nothing wrong.
+/// What one cloud said before the other is up would be lost, and fail a demo that did nothing
+/// wrong.
 #[test]
 fn a_cloud_is_silent_until_someone_uses_it() {
     let topology = match Topology::new() {

@@ -51,8 +51,8 @@ impl Files {
     }
 }
 
-/// Writes the configurations of both gateways, and a fresh CAK for them, which nobody else has. Gateway A
-/// is to be the key server.
+/// Writes the configurations of both gateways, and a fresh CAK for them, which nobody else has.
+/// Gateway A is to be the key server.
 ///
 /// # Errors
 /// Those of the random number generator and of the files.
@@ -77,7 +77,8 @@ pub fn write_mka(directory: &Path, suite: CipherSuite) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the configurations of both gateways, and one fresh static key for them, which nobody else has.
+/// Writes the configurations of both gateways, and one fresh static key for them, which nobody else
+/// has.
 ///
 /// # Errors
 /// Those of the random number generator and of the files.
@@ -88,7 +89,8 @@ pub fn write_static(directory: &Path, suite: CipherSuite) -> io::Result<()> {
     for end in End::BOTH {
         let files = Files::of(end, directory);
         let peer = sci(end.other());
-        // What XPN needs and the others do not have. The greater SCI has SSCI 1, as MKA would have it.
+        // What XPN needs and the others do not have. The greater SCI has SSCI 1, as MKA would have
+        // it.
         let ssci = |of: Sci, than: Sci| if of > than { 1 } else { 2 };
         let [ours, theirs] = if suite.is_xpn() {
             let salt = hex::encode(salt);

@@ -1,5 +1,5 @@
-//! The gateways of the demo, which are what users run: `macsec run` with a configuration file, asked by
-//! its control socket.
+//! The gateways of the demo, which are what users run: `macsec run` with a configuration file,
+//! asked by its control socket.
 
 use std::{
     collections::BTreeMap,
@@ -40,8 +40,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts the gateway of `end`, whose configuration is in the guard's directory, in its cloud. It is
-    /// not waited for.
+    /// Starts the gateway of `end`, whose configuration is in the guard's directory, in its cloud.
+    /// It is not waited for.
     ///
     /// # Errors
     /// What the operating system says.

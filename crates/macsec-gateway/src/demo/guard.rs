@@ -1,10 +1,10 @@
 //! Whatever becomes of the demo, none of its processes and files stays behind.
 //!
-//! A demo that is killed cannot clean up after itself. So a process of its own, the guard, makes the
-//! private directory, and waits at its standard input for the demo to end, be it well or not. The
-//! gateways are in the guard's process group: the guard ends what is left of them, and removes the
-//! directory that it has made, and no other. That they are in no group of a terminal's keeps Ctrl-C
-//! from reaching some of them before others.
+//! A demo that is killed cannot clean up after itself. So a process of its own, the guard, makes
+//! the private directory, and waits at its standard input for the demo to end, be it well or not.
+//! The gateways are in the guard's process group: the guard ends what is left of them, and removes
+//! the directory that it has made, and no other. That they are in no group of a terminal's keeps
+//! Ctrl-C from reaching some of them before others.
 
 use std::{
     env,

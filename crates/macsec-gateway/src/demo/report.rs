@@ -57,19 +57,19 @@ pub struct Report {
 /// What MKA has done.
 #[derive(Clone, Debug, Serialize)]
 pub struct MkaReport {
-    /// Milliseconds from the start of the second gateway's process, both from cold and at once, until
-    /// both ends were secured.
+    /// Milliseconds from the start of the second gateway's process, both from cold and at once,
+    /// until both ends were secured.
     pub mka_up_ms: u64,
-    /// SAKs that have made way for others while the clouds talked: in use at both ends, and the former
-    /// SAK deleted.
+    /// SAKs that have made way for others while the clouds talked: in use at both ends, and the
+    /// former SAK deleted.
     pub sak_rotations: u32,
     /// How many there have to be in as much time.
     pub sak_rotations_required: u32,
-    /// Of all datagrams that the clouds sent meanwhile, both ways, by their sequence numbers: those that
-    /// never came.
+    /// Of all datagrams that the clouds sent meanwhile, both ways, by their sequence numbers: those
+    /// that never came.
     pub frames_lost_during_rotation: u64,
-    /// Milliseconds from the start of the process that replaces a gateway that was killed until a datagram
-    /// sent after it had come through, each way. None if that did not come about.
+    /// Milliseconds from the start of the process that replaces a gateway that was killed until a
+    /// datagram sent after it had come through, each way. None if that did not come about.
     pub recovered_after_restart_ms: Option<u64>,
 }
 
@@ -99,8 +99,8 @@ pub struct MkaObserved {
     pub rotations: u32,
     /// How many there have to be.
     pub required_rotations: u32,
-    /// From the start of the process that replaces one that was killed until datagrams had come through
-    /// both ways, if they have.
+    /// From the start of the process that replaces one that was killed until datagrams had come
+    /// through both ways, if they have.
     pub recovered: Option<Duration>,
     /// What a tap on the wire saw from the kill on.
     pub wire: WireCounts,

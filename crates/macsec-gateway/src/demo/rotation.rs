@@ -7,16 +7,16 @@ use crate::status::PortStatus;
 
 /// From the start of the traffic to the first rotation.
 const FIRST: Duration = Duration::from_millis(200);
-/// From the beginning of one rotation to that of the next. The old SAK is kept for three seconds after
-/// the new one is in use (MKA SAK Retire Time).
+/// From the beginning of one rotation to that of the next. The old SAK is kept for three seconds
+/// after the new one is in use (MKA SAK Retire Time).
 const INTERVAL: Duration = Duration::from_millis(4500);
 /// A rotation that would not have as long before the traffic ends is not begun.
 const LONGEST: Duration = Duration::from_millis(4300);
 /// Between two looks at a rotation under way.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many rotations there have to be in as much time: one in five seconds, but no more than three, as
-/// the machine may be busy.
+/// How many rotations there have to be in as much time: one in five seconds, but no more than
+/// three, as the machine may be busy.
 #[must_use]
 pub fn required(seconds: u32) -> u32 {
     (seconds / 5).min(3)
@@ -46,16 +46,16 @@ impl Rotations {
         Self { duration, done: 0, next: FIRST, current: None }
     }
 
-    /// How many have been completed: both gateways send with the new SAK, and neither has the old one
-    /// any more.
+    /// How many have been completed: both gateways send with the new SAK, and neither has the old
+    /// one any more.
     #[must_use]
     pub fn done(&self) -> u32 {
         self.done
     }
 
-    /// Begins a rotation if it is time to, or looks how far the one that is under way has got. Returns
-    /// how long it took if it has been completed. To be called often, with the time since the traffic
-    /// began.
+    /// Begins a rotation if it is time to, or looks how far the one that is under way has got.
+    /// Returns how long it took if it has been completed. To be called often, with the time since
+    /// the traffic began.
     ///
     /// # Errors
     /// A gateway has ended, or refuses.

@@ -6,8 +6,8 @@
 //!  10.99.0.1                                                       10.99.0.2
 //! ```
 //!
-//! The wire ends in the clouds' own namespaces, where whoever listens sees it. What keeps the clouds off
-//! it is the gateways' doing.
+//! The wire ends in the clouds' own namespaces, where whoever listens sees it. What keeps the
+//! clouds off it is the gateways' doing.
 
 use std::{
     fs,
@@ -100,8 +100,8 @@ pub enum TopologyError {
 }
 
 impl Topology {
-    /// Makes clouds and wire. All of it is silent until someone uses it: what IPv6 says by itself could
-    /// reach the other TAP before that is up, and would count as lost.
+    /// Makes clouds and wire. All of it is silent until someone uses it: what IPv6 says by itself
+    /// could reach the other TAP before that is up, and would count as lost.
     ///
     /// # Errors
     /// [`TopologyError`]; above all missing privileges.
@@ -132,14 +132,14 @@ impl Topology {
     }
 }
 
-/// Makes the TAP of `end` in the namespace of this thread. It stays when its gateway goes, as one with
-/// addresses and routes should.
+/// Makes the TAP of `end` in the namespace of this thread. It stays when its gateway goes, as one
+/// with addresses and routes should.
 fn make_tap(end: End) -> Result<(), TopologyError> {
     sysctl::disable_ipv6_everywhere()?;
     Tap::create(TAP)?.set_persistent(true)?;
     Netlink::open()?.add_address(TAP, IpAddr::V4(end.address()), PREFIX)?;
-    // What is measured is gateways, not hosts that wait a second before they ask (ARP) again. The kernel
-    // keeps this from users who are not root, who may see that second.
+    // What is measured is gateways, not hosts that wait a second before they ask (ARP) again. The
+    // kernel keeps this from users who are not root, who may see that second.
     let _ = fs::write(format!("/proc/sys/net/ipv4/neigh/{TAP}/retrans_time_ms"), "20");
     Ok(())
 }

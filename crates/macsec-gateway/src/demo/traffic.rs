@@ -112,7 +112,8 @@ impl Traffic {
         let connect_udp = |end: End| {
             let socket = udp_socket(topology, end, UDP_PORT)?;
             socket.set_read_timeout(Some(STRAGGLER_TIMEOUT))?;
-            // Only root may go beyond the system's limit; without, a loaded machine may drop datagrams.
+            // Only root may go beyond the system's limit; without, a loaded machine may drop
+            // datagrams.
             let _ = set_socket_recv_buffer_size_force(&socket, UDP_BUFFER)
                 .or_else(|_| set_socket_recv_buffer_size(&socket, UDP_BUFFER));
             io::Result::Ok(socket)
@@ -210,14 +211,15 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T>
     handle.join().map_err(|_| io::Error::other("a traffic thread panicked"))?
 }
 
-/// The length of datagram `number`: from the shortest to what fills a frame, never two alike in a row.
+/// The length of datagram `number`: from the shortest to what fills a frame, never two alike in a
+/// row.
 fn datagram_len(number: u64) -> usize {
     const LONGEST: u64 = 1440;
     UDP_MIN + usize::try_from(number * 149 % (LONGEST - UDP_MIN as u64)).unwrap_or_default()
 }
 
-/// Sends datagrams at a steady pace until told to stop or it fails, then says how many in `sent`: the
-/// receiver waits for that.
+/// Sends datagrams at a steady pace until told to stop or it fails, then says how many in `sent`:
+/// the receiver waits for that.
 fn send_datagrams(socket: &UdpSocket, control: &Control, sent: &AtomicU64) -> io::Result<()> {
     let mut number = 0;
     let result = send_until_stop(socket, control, &mut number);
@@ -269,7 +271,8 @@ fn receive_datagrams(socket: &UdpSocket, sent: &AtomicU64) -> io::Result<UdpResu
     Ok(result)
 }
 
-/// Which sequence numbers have come. Remembers the gaps, not the numbers: a clean run of any length takes no memory.
+/// Which sequence numbers have come. Remembers the gaps, not the numbers: a clean run of any length
+/// takes no memory.
 #[derive(Debug, Default)]
 struct Sequence {
     /// One above the highest number that has come.
@@ -348,7 +351,8 @@ fn hash_stream(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&hash.finalize())
 }
 
-/// Octets that do not repeat within a stream and need no random numbers (a linear congruential generator).
+/// Octets that do not repeat within a stream and need no random numbers (a linear congruential
+/// generator).
 fn fill(buffer: &mut [u8], offset: u64) {
     let mut state = offset.wrapping_add(0x9e37_79b9_7f4a_7c15);
     for chunk in buffer.chunks_mut(8) {

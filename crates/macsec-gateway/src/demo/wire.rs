@@ -45,13 +45,13 @@ pub struct WireCounts {
     pub protected: u64,
     /// Frames with EtherType 0x888E.
     pub eapol: u64,
-    /// Frames with any other EtherType, MACsec frames that are not encrypted, and frames of whatever
-    /// kind with a datagram in clear; but not those that the attacker sent.
+    /// Frames with any other EtherType, MACsec frames that are not encrypted, and frames of
+    /// whatever kind with a datagram in clear; but not those that the attacker sent.
     pub plaintext: u64,
     /// Frames that the attacker sent.
     pub attacks: u64,
-    /// Protected frames whose AN and packet number do not follow on the frame before: whose packet number
-    /// may have been used before, that is.
+    /// Protected frames whose AN and packet number do not follow on the frame before: whose packet
+    /// number may have been used before, that is.
     pub repeated: u64,
     /// Frames that the tap was too slow for: nothing can be said of them.
     pub missed: u64,
@@ -95,8 +95,8 @@ impl WireTaps {
         Ok(Self([WireTap::open(topology, End::A)?, WireTap::open(topology, End::B)?]))
     }
 
-    /// Listens while `action` runs. Returns what it returns, and what was on the wire since the taps have
-    /// been open.
+    /// Listens while `action` runs. Returns what it returns, and what was on the wire since the
+    /// taps have been open.
     ///
     /// # Errors
     /// Those of `action`; [`PacketError`].
@@ -194,8 +194,8 @@ impl Watch {
         }
     }
 
-    /// An AN comes back with another SAK only when others have been in between. As long as it stays the
-    /// same, packet numbers can but rise.
+    /// An AN comes back with another SAK only when others have been in between. As long as it stays
+    /// the same, packet numbers can but rise.
     fn protected(&mut self, frame: &[u8]) {
         self.counts.protected += 1;
         let Some((an, pn)) = an_and_pn(frame) else { return };
@@ -240,8 +240,8 @@ pub struct Attacker {
 }
 
 impl Attacker {
-    /// Gets hold of the wire at its end A, past the barrier that shuts cloud A out: that is not made
-    /// for someone on the wire.
+    /// Gets hold of the wire at its end A, past the barrier that shuts cloud A out: that is not
+    /// made for someone on the wire.
     ///
     /// # Errors
     /// [`PacketError`].
@@ -257,8 +257,8 @@ impl Attacker {
         self.attacks
     }
 
-    /// Makes each attack once, if a frame has been overheard to make them from. Waits until that frame
-    /// is old.
+    /// Makes each attack once, if a frame has been overheard to make them from. Waits until that
+    /// frame is old.
     ///
     /// # Errors
     /// [`PacketError`].
