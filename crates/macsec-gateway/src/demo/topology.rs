@@ -138,8 +138,8 @@ fn make_tap(end: End) -> Result<(), TopologyError> {
     sysctl::disable_ipv6_everywhere()?;
     Tap::create(TAP)?.set_persistent(true)?;
     Netlink::open()?.add_address(TAP, IpAddr::V4(end.address()), PREFIX)?;
-    // What is measured is gateways, not hosts that wait a second before they ask (ARP) again. The
-    // kernel keeps this from users who are not root, who may see that second.
+    // What is measured is gateways, not hosts that wait a second before they ask (ARP) again. Older
+    // kernels keep this from users who are not root, who may see that second.
     let _ = fs::write(format!("/proc/sys/net/ipv4/neigh/{TAP}/retrans_time_ms"), "20");
     Ok(())
 }
