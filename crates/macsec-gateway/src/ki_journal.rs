@@ -4,8 +4,8 @@
 //! again at 1, so a SAK that has been used before the restart must not be used once more. MKA sees to
 //! that by itself: who starts again takes a new MI, and for a new MI the key server makes a fresh SAK.
 //! This is the second line of defence, against a key server that does not. Before anything is
-//! transmitted with a SAK its KI is recorded here, durably; a KI that an earlier run has recorded is
-//! refused, and the KaY takes a new MI.
+//! transmitted with a SAK its KI is recorded here, durably; a KI that an earlier run has recorded, or that
+//! this one has given up, is refused, and the KaY takes a new MI.
 //!
 //! There is one file for each SCI (`ki-SCI.journal`), with the last [`CAPACITY`] KIs:
 //!
@@ -68,8 +68,8 @@ pub struct KiJournal {
     directory: Directory,
     name: String,
     sci: Sci,
-    /// Recorded by earlier runs.
-    earlier: Vec<Ki>,
+    /// Not to be used any more: recorded by earlier runs, or retired by this one. The oldest come first.
+    spent: VecDeque<Ki>,
     /// What the file holds, oldest first. After a failure it may hold one more.
     recorded: VecDeque<Ki>,
     _lock: Lock,
@@ -98,15 +98,26 @@ impl KiJournal {
             }
             None => VecDeque::new(),
         };
-        let earlier = recorded.iter().copied().collect();
-        Ok(Self { directory, name, sci, earlier, recorded, _lock: lock })
+        let spent = recorded.clone();
+        Ok(Self { directory, name, sci, spent, recorded, _lock: lock })
     }
 
-    /// Whether an earlier run has recorded this KI: then nothing may be transmitted with its key. What
-    /// this run has recorded does not count.
+    /// Whether this KI's key has been used and given up, by an earlier run or by this one: then nothing may
+    /// be transmitted with it. The key that this run uses, and may go back to, does not count.
     #[must_use]
     pub fn used_before(&self, ki: &Ki) -> bool {
-        self.earlier.contains(ki)
+        self.spent.contains(ki)
+    }
+
+    /// This KI's key is given up: its transmit SA goes. If it ever comes again, it has been used before.
+    pub fn retire(&mut self, ki: Ki) {
+        if !self.recorded.contains(&ki) || self.spent.contains(&ki) {
+            return;
+        }
+        if self.spent.len() == CAPACITY {
+            self.spent.pop_front();
+        }
+        self.spent.push_back(ki);
     }
 
     /// Records that this KI's key is used to transmit, to be called before it is. When this returns, it

@@ -125,6 +125,24 @@ fn two_runs_cannot_have_one_sci() {
 }
 
 #[test]
+fn a_key_that_was_given_up_has_been_used_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(&dir.path().join("state"));
+    journal.record(ki(1)).unwrap();
+    journal.record(ki(2)).unwrap();
+    journal.retire(ki(1));
+    // It has never been transmitted with.
+    journal.retire(ki(3));
+    assert_eq!([1, 2, 3].map(|number| journal.used_before(&ki(number))), [true, false, false]);
+    for number in 10..10 + CAPACITY as u64 {
+        journal.record(ki(number)).unwrap();
+        journal.retire(ki(number));
+    }
+    assert!(!journal.used_before(&ki(1)), "bounded");
+    assert!((10..10 + CAPACITY as u64).all(|number| journal.used_before(&ki(number))));
+}
+
+#[test]
 fn earlier_runs_count_and_this_one_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("var/lib/macsec");

@@ -293,6 +293,9 @@ impl<R: Random> Thread<R> {
                 return self.kay.order_done(now, order.id, Err(failure));
             }
         }
+        if let Action::DeleteTransmitSa { ki, .. } = order.action {
+            self.journal.retire(ki);
+        }
         // If the port's thread has gone, this one is about to be told to stop.
         self.port.send(port_thread::Order::Kay(self.number, Output::Order(Box::new(order))));
     }
