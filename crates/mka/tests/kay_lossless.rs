@@ -9,18 +9,13 @@ mod lab;
 use std::time::Duration;
 
 use kay_lab::KayLab;
-use lab::{config, sci, seconds};
+use lab::{cases, config, sci, seconds};
 use macsec::{CipherSuite, Sci};
 use mka::{KayConfig, Suites};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
 const DATA: Duration = Duration::from_millis(30);
-
-fn cases() -> ProptestConfig {
-    let number = std::env::var("MKA_SIMULATIONS").ok().and_then(|number| number.parse().ok());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(number.unwrap_or(32)) }
-}
 
 /// Members of any kind, the last of which has the best priority and is not there yet.
 fn lab(seed: u64, members: usize, slowest: u64) -> KayLab {
@@ -79,7 +74,7 @@ fn rekey(lab: &mut KayLab) {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(32))]
 
     #[test]
     fn rekeys_lose_nothing(

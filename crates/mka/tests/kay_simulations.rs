@@ -10,7 +10,7 @@ mod lab;
 use std::time::Duration;
 
 use kay_lab::KayLab;
-use lab::{config, seconds};
+use lab::{bad_link, cases, config, seconds};
 use macsec::CipherSuite;
 use mka::{KayConfig, Suites};
 use netem::{Dice, Link};
@@ -20,11 +20,6 @@ use proptest::prelude::*;
 /// hold a SAK up, a rollover under way is waited for, each for a Life Time; and a data plane that failed is left alone
 /// for 32 s at the most.
 const HEALING: Duration = seconds(60);
-
-fn cases() -> ProptestConfig {
-    let number = std::env::var("MKA_SIMULATIONS").ok().and_then(|number| number.parse().ok());
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(number.unwrap_or(64)) }
-}
 
 /// Members of any kind; ties of priorities are frequent.
 fn lab(seed: u64, members: usize) -> KayLab {
@@ -43,20 +38,6 @@ fn lab(seed: u64, members: usize) -> KayLab {
         })
         .collect();
     KayLab::new(seed, &configs)
-}
-
-fn bad_link() -> impl Strategy<Value = Link> {
-    (0..=300u16, 0..200u64, 0..=200u16, 0..=200u16, 0..=100u16, 0..=100u16).prop_map(
-        |(loss, jitter, reorder, duplicate, corrupt, reflect)| Link {
-            loss,
-            jitter: Duration::from_millis(jitter),
-            reorder,
-            duplicate,
-            corrupt,
-            reflect,
-            ..Link::CLEAN
-        },
-    )
 }
 
 /// What may happen to a LAN, besides what its links do.
@@ -145,7 +126,7 @@ fn heal(lab: &mut KayLab) {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(64))]
 
     /// Up to 30 % of loss do not keep ports closed.
     #[test]

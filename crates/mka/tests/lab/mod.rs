@@ -9,7 +9,8 @@ use mka::{
     AgreedSak, Agreement, Cak, Ckn, Discard, Event, KeyInUse, KeyReport, KeyServer, MAX_FRAME_LEN,
     MiReason, Participant, ParticipantConfig, Random, RandomError, RekeyReason, SakRefusal,
 };
-use netem::{Dice, Lan, Node};
+use netem::{Dice, Lan, Link, Node};
+use proptest::prelude::*;
 
 pub(crate) const TRANSMIT_DELAY: Duration = Duration::from_secs(6);
 pub(crate) const RETIRE_DELAY: Duration = Duration::from_secs(3);
@@ -367,4 +368,28 @@ pub(crate) fn agreed_ki(lan: &Lan<Station>) -> Option<Ki> {
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// A link with up to 30 % loss, and everything else that links do to frames.
+pub(crate) fn bad_link() -> impl Strategy<Value = Link> {
+    (0..=300u16, 0..200u64, 0..=200u16, 0..=200u16, 0..=100u16, 0..=100u16).prop_map(
+        |(loss, jitter, reorder, duplicate, corrupt, reflect)| Link {
+            loss,
+            jitter: Duration::from_millis(jitter),
+            reorder,
+            duplicate,
+            corrupt,
+            reflect,
+            ..Link::CLEAN
+        },
+    )
+}
+
+/// So many cases of a property, or as many as `MKA_SIMULATIONS` says.
+pub(crate) fn cases(number: u32) -> ProptestConfig {
+    let asked = std::env::var("MKA_SIMULATIONS").ok().and_then(|asked| asked.parse().ok());
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(asked.unwrap_or(number))
+    }
 }
