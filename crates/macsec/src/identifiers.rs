@@ -34,7 +34,7 @@ impl FromStr for MacAddress {
 /// assert_eq!(sci.to_string(), "02-00-00-00-00-0a-0001");
 /// assert_eq!("02000000000a0001".parse(), Ok(sci));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sci(pub [u8; 8]);
 
 impl Sci {
@@ -66,6 +66,12 @@ impl Sci {
 }
 
 /// The text form of the IEEE YANG models: `aa-bb-cc-dd-ee-ff-pppp`.
+impl fmt::Debug for Sci {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sci({self})")
+    }
+}
+
 impl fmt::Display for Sci {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for octet in self.mac().0 {
@@ -145,8 +151,14 @@ impl fmt::Display for An {
 ///
 /// Under MKA it is the key server's MI followed by the key number. It is a name, not a secret. With
 /// static keys, any value that differs between keys will do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ki(pub [u8; 16]);
+
+impl fmt::Debug for Ki {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ki({self})")
+    }
+}
 
 impl fmt::Display for Ki {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
