@@ -213,6 +213,8 @@ struct Ca {
     members: Vec<Member>,
     server: usize,
     number: u32,
+    /// Who made each SAK, by its number; there is none of number 0.
+    makers: Vec<usize>,
     now: Duration,
     network_delay: Duration,
     order_delays: Vec<Duration>,
@@ -241,6 +243,7 @@ impl Ca {
             members: members.collect(),
             server: 0,
             number: 0,
+            makers: vec![0],
             now: Duration::from_secs(100),
             network_delay,
             order_delays,
@@ -270,6 +273,7 @@ impl Ca {
 
     fn rekey(&mut self) {
         self.number += 1;
+        self.makers.push(self.server);
         self.offer(self.server, self.number);
         self.send(self.server, &Message::Distributed(self.number));
     }
@@ -327,11 +331,14 @@ impl Ca {
             member.uses[from].iter().flatten().any(|key| key.ki == ki && what(key))
         };
         let others = (0..member.uses.len()).filter(|&other| other != index);
+        let (makers, transmits) = (&self.makers, |key: &KeyStatus| key.tx);
+        let leads = |of: usize, ki: Ki| of != index && says(of, ki, transmits);
         member.bench.inputs.latest =
             member.bench.cp.latest().map(|KeyStatus { ki, .. }| PeerReport {
                 ki,
                 all_receiving: others.clone().all(|other| says(other, ki, |key| key.rx)),
-                server_transmitting: server != index && says(server, ki, |key| key.tx),
+                server_transmitting: leads(server, ki)
+                    || leads(makers[mka::key_number(ki) as usize], ki),
                 ssci_map_known: true,
             });
         member.bench.update_only();
@@ -422,4 +429,23 @@ proptest! {
             prop_assert_eq!(member.bench.cp.in_use().unwrap().ki, ki(3));
         }
     }
+}
+
+/// A member that waits for the key server to transmit goes over to the SAK, too, if that has made way for another key
+/// server meanwhile, whose own SAK is on the way.
+#[test]
+fn a_key_server_that_changes_while_two_saks_are_under_way_loses_no_frame() {
+    let milliseconds = Duration::from_millis;
+    let mut ca = Ca::new(3, milliseconds(101), vec![milliseconds(151)]);
+    ca.rekey();
+    ca.run(Duration::from_secs(10), false);
+    for server in [0, 0, 1] {
+        if server != ca.server {
+            ca.change_server(server);
+        }
+        ca.run_until_the_server_may_rekey();
+        ca.rekey();
+    }
+    ca.run(Duration::from_secs(10), true);
+    assert_eq!(ca.lost, 0);
 }

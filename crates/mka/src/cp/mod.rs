@@ -154,7 +154,7 @@ pub struct PeerReport {
     pub ki: Ki,
     /// Every live peer receives with it.
     pub all_receiving: bool,
-    /// The key server transmits with it.
+    /// The key server transmits with it, or who made it does.
     pub server_transmitting: bool,
     /// The SSCI of every member is known, and the list of members is the one that the key came with first.
     /// Without meaning for suites without XPN.

@@ -368,11 +368,13 @@ impl<R: Random> Participant<R> {
         self.all_have(ki)
     }
 
-    /// `serverTransmitting`: the key server reports that it transmits with the SAK `ki`.
+    /// `serverTransmitting`: the key server reports that it transmits with the SAK `ki`; or who made it does, and was key
+    /// server then: all received with it.
     #[must_use]
     pub fn server_transmitting(&self, ki: Ki) -> bool {
-        let KeyServer::Peer(server) = self.key_server else { return false };
-        self.peers.get(server).is_some_and(|peer| key_use::transmits(peer, ki))
+        let maker = Mi::of_ki(ki);
+        let server = |mi| mi == maker || self.key_server == KeyServer::Peer(mi);
+        self.peers.live().any(|(peer, _)| server(peer.mi) && key_use::transmits(peer, ki))
     }
 
     /// Whether a live member reports that it transmits with another SAK than `ki`.
