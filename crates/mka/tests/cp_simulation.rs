@@ -373,13 +373,15 @@ impl Ca {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
 
-    /// Invariant 3: on a network that loses nothing, a rollover loses nothing.
+    /// Invariant 3: on a network that loses nothing, a rollover loses nothing. A participant makes SAKs a second apart at
+    /// the least; here key servers change from one moment to the next, which no election does, so that this keeps to it
+    /// across them. (`kay_lossless` has participants that elect.)
     #[test]
     fn rollovers_lose_no_frame(
         size in 2..4usize,
         network_delay in 0..300u64,
         order_delays in prop::collection::vec(0..400u64, 1..9),
-        rekeys in prop::collection::vec((prop::option::of(0..3usize), 0..9_000u64), 1..7),
+        rekeys in prop::collection::vec((prop::option::of(0..3usize), 1_000..9_000u64), 1..7),
     ) {
         let milliseconds = Duration::from_millis;
         let order_delays = order_delays.into_iter().map(milliseconds).collect();

@@ -239,7 +239,9 @@ impl Station {
         let installed = self.installed_at.get(&ki.0).copied().unwrap_or(now);
         let waited = now.saturating_sub(installed) >= TRANSMIT_DELAY;
         let ready = match participant.key_server() {
-            KeyServer::Us => participant.all_receiving(ki) || waited,
+            KeyServer::Us => {
+                participant.all_receiving(ki) || participant.server_transmitting(ki) || waited
+            }
             _ => participant.server_transmitting(ki),
         };
         let open = self.kay.port().port() != PortStatus::Closed;
