@@ -240,6 +240,8 @@ impl PeerTable {
             while let Some(index) = self.peers.iter().position(same) {
                 let old = self.peers.remove(index);
                 change.replaced = Some(old.mi);
+                // Whom it had listed is the new instance's to say.
+                self.peers.retain(|peer| peer.heard.is_some() || peer.told_by != Some(old.mi));
                 self.remember(old.mi, old.mn, Some(now.saturating_add(life)));
             }
         }
@@ -451,5 +453,16 @@ mod tests {
             peers.potential().map(|peer| (peer.mi, peer.mn)).collect::<Vec<_>>(),
             [(Mi([2; 12]), 7)]
         );
+    }
+
+    /// Both ends begin anew at about the same time: the last message of the other's former instance lists ours.
+    #[test]
+    fn whom_a_former_instance_has_listed_goes_with_it() {
+        let mut peers = table();
+        peers.hear(HALF, &basic(7, 9, 7), Some(1)).unwrap();
+        assert!(tell(&mut peers, &[(1, 5)]));
+        let change = peers.hear(HALF, &basic(8, 1, 7), Some(2)).unwrap();
+        assert_eq!(change.replaced, Some(Mi([7; 12])));
+        assert!(peers.potential().next().is_none());
     }
 }
