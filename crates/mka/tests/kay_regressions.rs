@@ -122,3 +122,25 @@ fn a_successor_of_the_key_server_leaves_nobody_behind() {
         assert_eq!(lab.lost(), 0, "seed {seed}: {}", lab.show());
     }
 }
+
+/// Who joined just after the SAK for another joiner had been made stopped its distribution: it goes along with the list of its
+/// members alone. The key server waited for it all the same, and after six seconds went over to a SAK that nobody had.
+#[test]
+fn two_that_join_at_once_cost_the_others_nothing() {
+    for apart in (0..120).step_by(10) {
+        let mut lab = KayLab::of(7, &[16, 32, 48, 64]);
+        lab.lan.take(2);
+        lab.lan.take(3);
+        lab.secured_within(seconds(2));
+        lab.lan.run_for(seconds(10));
+        lab.send_data(DATA);
+        lab.restart(2);
+        lab.lan.run_for(Duration::from_millis(apart));
+        lab.restart(3);
+        lab.secured_within(seconds(5));
+        lab.lan.run_for(seconds(10));
+        lab.stop_data();
+        let before = [lab.lan[0].sci, lab.lan[1].sci];
+        assert_eq!(lab.lost_among(&before), 0, "{apart} ms apart\n{}", lab.show());
+    }
+}

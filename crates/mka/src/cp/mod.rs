@@ -40,7 +40,7 @@
 //!   `newSAK` in RECEIVING and READY. The key server transmits with the key that READY waits for; to
 //!   abandon it would lose frames. Who becomes key server in READY completes it too: the one before may
 //!   transmit with the key already. So a key server makes no SAK while its own machine is between RECEIVE and
-//!   TRANSMITTING, unless that lasts for a Life Time.
+//!   TRANSMITTING, unless that lasts for a Life Time, or the SAK cannot get to all who should have it.
 //! - **States wait for answers**, and each such wait ends: a failure, or no answer in [`Timers::order`], leads
 //!   on, with an event. RECEIVE and TRANSMIT have exits for that, CHANGE tries again after [`Timers::retry`].
 //! - **The port opens after transmission has been enabled**, not with it, so a failure opens nothing.

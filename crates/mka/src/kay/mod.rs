@@ -19,7 +19,8 @@
 //!
 //! - A SAK goes to the Controlled Port as soon as our own SSCI is known, if it needs one.
 //! - The reports of peers reach the Controlled Port as levels, those of the key that is being brought into use.
-//! - As key server no SAK is made while one is on its way into use ([`Participant::set_rollover`]).
+//! - As key server no SAK is made while one is on its way into use, as long as it can get there
+//!   ([`Participant::set_rollover`]).
 //! - A SAK that the data plane does not take, or loses, is replaced by another: at once the first time, then
 //!   after 1, 2, 4 ... 32 seconds.
 //! - A peer that is lost keeps its SC as long as it is a member of the SAK. It may have lost nobody itself, come back

@@ -290,7 +290,8 @@ impl<R: Random> Participant<R> {
 
     /// Says whether the data plane is bringing a SAK into use and has not got to transmit with it yet. A key
     /// server makes no other meanwhile, which would lose frames, but waits no longer than a Life Time; and not at all
-    /// if that SAK serves nobody, or leaves behind who uses the one before.
+    /// if that SAK serves nobody, leaves behind who uses the one before, or does not get to all any more, as somebody has
+    /// come or gone.
     pub fn set_rollover(&mut self, now: Duration, under_way: bool) {
         let since = under_way.then(|| self.rollover_since.unwrap_or(now));
         let ends = self.rollover_since.is_some() && since.is_none();

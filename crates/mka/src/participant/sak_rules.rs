@@ -92,6 +92,14 @@ impl<R: Random> Participant<R> {
         wants.map(|(peer, _)| peer).filter(move |peer| !has_it(peer.mi))
     }
 
+    /// Whether the live peers are those that the SAK was made for. It is distributed along with that list alone: once
+    /// somebody has come or gone, who does not have it yet will never get it.
+    pub(super) fn lists_the_members(&self) -> bool {
+        let is_member = |mi| self.sak.member(mi).is_some_and(|member| !member.gone);
+        self.sak.members().len() == self.peers.live().count() + 1
+            && self.peers.live().all(|(peer, _)| is_member(peer.mi))
+    }
+
     /// Whether nobody is left of those that the SAK was made for.
     fn has_no_member(&self) -> bool {
         let is_member = |mi| self.sak.member(mi).is_some_and(|member| !member.gone);
@@ -130,8 +138,11 @@ impl<R: Random> Participant<R> {
         if let Some(since) = self.rollover_since {
             // Nobody holds the others up for more than a Life Time.
             let in_time = self.last_sak.is_none_or(|last| last < since + self.life);
-            let in_vain = self.leaves_behind() || self.has_no_member();
-            if !(in_time && in_vain && self.distribution.is_some()) {
+            let in_vain = self.distribution.as_ref().is_some_and(|distribution| {
+                let cut_short = !distribution.done && !self.lists_the_members();
+                cut_short || self.leaves_behind() || self.has_no_member()
+            });
+            if !(in_time && in_vain) {
                 earliest =
                     earliest.max(self.last_sak.max(Some(since)).unwrap_or_default() + self.life);
             }

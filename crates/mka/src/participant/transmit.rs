@@ -84,10 +84,7 @@ impl<R: Random> Participant<R> {
         }
         let Distribution { wrapped, .. } = self.distribution.as_ref().filter(|one| !one.done)?;
         let info = self.sak.info()?;
-        let is_member = |one: &Member| self.sak.member(one.mi).is_some_and(|member| !member.gone);
-        let same = self.sak.members().len() == self.live_list.len() + 1
-            && self.live_list.iter().all(is_member);
-        same.then(|| {
+        self.lists_the_members().then(|| {
             DistributedSak::Key(DistributedKey {
                 an: info.an,
                 confidentiality: info.confidentiality,
