@@ -140,6 +140,14 @@ impl PeerTable {
     ) -> Result<Change, Refusal> {
         let (mi, mn) = (basic.actor.mi, basic.actor.mn);
         self.check(now, basic)?;
+        // Who has heard less of us than the live peer of the same SCI is an instance from before that one: this message was
+        // held up, or is replayed.
+        let listed = listed.filter(|listed| {
+            let heard_more = |(other, heard): (&Peer, &Heard)| {
+                other.mi != mi && heard.sci == basic.sci && other.listed > *listed
+            };
+            !self.live().any(heard_more)
+        });
         let mut change = Change { candidacy: true, ..Change::default() };
         match self.get_mut(mi) {
             Some(peer) => {
@@ -220,13 +228,6 @@ impl PeerTable {
         let live = self.live().count();
         let (life, limit) = (self.life, self.limit);
         let sci = self.get(mi).and_then(|peer| peer.heard).map(|heard| heard.sci);
-        let heard_more = |(other, heard): (&Peer, &Heard)| {
-            other.mi != mi && Some(heard.sci) == sci && other.listed > listed
-        };
-        if self.live().any(heard_more) {
-            // An instance from before the one that is live: this message was held up, or is replayed.
-            return Ok(());
-        }
         let Some(peer) = self.get_mut(mi) else { return Ok(()) };
         if !peer.live && live == limit {
             return Err(Refusal::Limit);
@@ -464,5 +465,18 @@ mod tests {
         let change = peers.hear(HALF, &basic(8, 1, 7), Some(2)).unwrap();
         assert_eq!(change.replaced, Some(Mi([7; 12])));
         assert!(peers.potential().next().is_none());
+    }
+
+    /// An MKPDU that lists us, but less of us than the live instance has, comes from a former one: it is a potential peer, and
+    /// of these there are no more than of others.
+    #[test]
+    fn former_instances_are_as_few_as_other_potential_peers() {
+        let mut peers = table();
+        peers.hear(HALF, &basic(1, 1, 1), Some(5)).unwrap();
+        for former in 2..=3 {
+            assert!(!peers.hear(HALF, &basic(former, 1, 1), Some(4)).unwrap().live);
+        }
+        assert_eq!(peers.hear(HALF, &basic(4, 1, 1), Some(4)), Err(Refusal::Limit));
+        assert_eq!(peers.potential().count(), 2);
     }
 }
