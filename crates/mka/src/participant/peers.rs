@@ -99,7 +99,8 @@ pub(crate) struct PeerTable {
 impl PeerTable {
     pub(crate) fn new(limit: usize, life: Duration) -> Self {
         Self {
-            peers: Vec::with_capacity(2 * limit),
+            // One more for a moment, until a new instance has taken the place of the old one.
+            peers: Vec::with_capacity(2 * limit + 1),
             forgotten: VecDeque::with_capacity(FORGOTTEN),
             limit,
             life,
@@ -148,6 +149,9 @@ impl PeerTable {
             };
             !self.live().any(heard_more)
         });
+        if listed.is_some() && !self.has_live_place(mi, basic.sci) {
+            return Err(Refusal::Limit);
+        }
         let mut change = Change { candidacy: true, ..Change::default() };
         match self.get_mut(mi) {
             Some(peer) => {
@@ -159,7 +163,9 @@ impl PeerTable {
                 peer.mn = mn;
             }
             None => {
-                self.make_room(listed.is_some())?;
+                if listed.is_none() {
+                    self.make_room()?;
+                }
                 self.peers.push(Peer {
                     mi,
                     mn,
@@ -175,7 +181,7 @@ impl PeerTable {
             }
         }
         if let Some(listed) = listed {
-            self.make_live(now, mi, listed, &mut change)?;
+            self.make_live(now, mi, listed, &mut change);
         }
         self.peers.sort_unstable_by_key(|peer| Reverse(peer.heard.map(|heard| heard.sci)));
         Ok(change)
@@ -205,11 +211,14 @@ impl PeerTable {
         }
     }
 
-    /// A peer that we have heard may push out one that we only know of.
-    fn make_room(&mut self, live: bool) -> Result<(), Refusal> {
-        if live {
-            return if self.live().count() < self.limit { Ok(()) } else { Err(Refusal::Limit) };
-        }
+    /// Whether the peer may be live: it is, or takes the place of a former instance, or a free one.
+    fn has_live_place(&self, mi: Mi, sci: Sci) -> bool {
+        let others = self.live().filter(|(other, heard)| other.mi != mi && heard.sci != sci);
+        others.count() < self.limit
+    }
+
+    /// A potential peer that we have heard may push out one that we only know of.
+    fn make_room(&mut self) -> Result<(), Refusal> {
         if self.potential().count() < self.limit {
             return Ok(());
         }
@@ -218,20 +227,10 @@ impl PeerTable {
         Ok(())
     }
 
-    fn make_live(
-        &mut self,
-        now: Duration,
-        mi: Mi,
-        listed: u32,
-        change: &mut Change,
-    ) -> Result<(), Refusal> {
-        let live = self.live().count();
-        let (life, limit) = (self.life, self.limit);
+    fn make_live(&mut self, now: Duration, mi: Mi, listed: u32, change: &mut Change) {
+        let life = self.life;
         let sci = self.get(mi).and_then(|peer| peer.heard).map(|heard| heard.sci);
-        let Some(peer) = self.get_mut(mi) else { return Ok(()) };
-        if !peer.live && live == limit {
-            return Err(Refusal::Limit);
-        }
+        let Some(peer) = self.get_mut(mi) else { return };
         peer.listed = listed;
         change.live = !peer.live;
         peer.live = true;
@@ -246,7 +245,6 @@ impl PeerTable {
                 self.remember(old.mi, old.mn, Some(now.saturating_add(life)));
             }
         }
-        Ok(())
     }
 
     /// Takes note of the peers that the live peer `by` lists as live. Says whether one is new.
@@ -478,5 +476,21 @@ mod tests {
         }
         assert_eq!(peers.hear(HALF, &basic(4, 1, 1), Some(4)), Err(Refusal::Limit));
         assert_eq!(peers.potential().count(), 2);
+    }
+
+    /// Who restarts needs no second place.
+    #[test]
+    fn a_new_instance_takes_the_place_of_the_old_one_though_there_is_no_other() {
+        let mut peers = table();
+        for peer in 1..=2 {
+            peers.hear(HALF, &basic(peer, 9, peer), Some(1)).unwrap();
+        }
+        assert_eq!(peers.hear(HALF, &basic(3, 1, 3), Some(1)), Err(Refusal::Limit));
+        let change = peers.hear(HALF, &basic(4, 1, 1), Some(2)).unwrap();
+        assert_eq!((change.live, change.replaced), (true, Some(Mi([1; 12]))));
+        // In two steps as well.
+        assert!(!peers.hear(HALF, &basic(5, 1, 2), None).unwrap().live);
+        assert!(peers.hear(HALF, &basic(5, 2, 2), Some(2)).unwrap().live);
+        assert_eq!(peers.all().count(), 2);
     }
 }
