@@ -92,6 +92,8 @@ struct Forgotten {
 pub(crate) struct PeerTable {
     peers: Vec<Peer>,
     forgotten: VecDeque<Forgotten>,
+    /// Our own MI.
+    own: Option<Mi>,
     limit: usize,
     life: Duration,
 }
@@ -102,6 +104,7 @@ impl PeerTable {
             // One more for a moment, until a new instance has taken the place of the old one.
             peers: Vec::with_capacity(2 * limit + 1),
             forgotten: VecDeque::with_capacity(FORGOTTEN),
+            own: None,
             limit,
             life,
         }
@@ -257,7 +260,8 @@ impl PeerTable {
         });
         let before = self.peers.len();
         for Member { mi, mn } in live {
-            let known = self.get(mi).is_some()
+            let known = self.own == Some(mi)
+                || self.get(mi).is_some()
                 || self.forgotten.iter().any(|forgotten| forgotten.mi == mi)
                 || self.potential().count() >= self.limit;
             if !known {
@@ -278,9 +282,11 @@ impl PeerTable {
         self.peers.len() > before
     }
 
-    /// Never takes `mi` for a peer, as long as it is remembered: it is ours, or was.
+    /// Never takes `mi` for a peer: it is ours. Nor the one that was, as long as it is remembered.
     pub(crate) fn disown(&mut self, mi: Mi) {
-        self.remember(mi, u32::MAX, None);
+        if let Some(former) = self.own.replace(mi) {
+            self.remember(former, u32::MAX, None);
+        }
     }
 
     /// Our messages are numbered anew.
@@ -492,5 +498,19 @@ mod tests {
         assert!(!peers.hear(HALF, &basic(5, 1, 2), None).unwrap().live);
         assert!(peers.hear(HALF, &basic(5, 2, 2), Some(2)).unwrap().live);
         assert_eq!(peers.all().count(), 2);
+    }
+
+    /// All live peers list us. That is not to be hearsay, however many others have been and gone since we took our MI.
+    #[test]
+    fn we_are_no_peer_of_ours_however_many_have_gone() {
+        let mut peers = table();
+        peers.disown(Mi([9; 12]));
+        for peer in 0..2 * FORGOTTEN as u8 {
+            let now = LIFE * u32::from(peer);
+            peers.hear(now, &basic(peer + 10, 1, peer), Some(1)).unwrap();
+            peers.expire(now + LIFE).unwrap();
+        }
+        assert!(!tell(&mut peers, &[(9, 5)]));
+        assert!(peers.potential().next().is_none());
     }
 }
