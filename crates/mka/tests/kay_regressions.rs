@@ -7,8 +7,11 @@ mod lab;
 use std::time::Duration;
 
 use kay_lab::KayLab;
-use lab::seconds;
-use mka::order::{Action, OrderFailure};
+use lab::{config, seconds};
+use mka::{
+    KayConfig,
+    order::{Action, OrderFailure},
+};
 use netem::Link;
 
 const DATA: Duration = Duration::from_millis(20);
@@ -142,5 +145,39 @@ fn two_that_join_at_once_cost_the_others_nothing() {
         lab.stop_data();
         let before = [lab.lan[0].sci, lab.lan[1].sci];
         assert_eq!(lab.lost_among(&before), 0, "{apart} ms apart\n{}", lab.show());
+    }
+}
+
+/// The Controlled Port's timers were those of a Life Time of six seconds, whatever the Hello Time. Who noticed first that the
+/// key server had gone was out of patience before another had noticed at all.
+#[test]
+fn members_that_lose_the_key_server_one_after_the_other_lose_no_data_whatever_the_hello_time() {
+    let hello = seconds(10);
+    let configs: Vec<_> = (1..=3)
+        .map(|station| {
+            let mut participant = config(station);
+            participant.priority = 16 * station;
+            participant.hello_time = hello;
+            KayConfig::new(participant)
+        })
+        .collect();
+    let mut lab = KayLab::new(1, &configs);
+    lab.secured_within(hello);
+    lab.lan.run_for(5 * hello);
+    lab.send_data(DATA);
+    cut_off(&mut lab, 0, 1);
+    lab.lan.run_for(seconds(8));
+    cut_off(&mut lab, 0, 2);
+    lab.lan.run_for(8 * hello);
+    lab.stop_data();
+    let others = [lab.lan[1].sci, lab.lan[2].sci];
+    assert_eq!(lab.lost_among(&others), 0, "{}", lab.show());
+    assert_eq!(lab.lan[1].ki(), lab.lan[2].ki());
+    assert_eq!(lab.lan[1].closed() + lab.lan[2].closed(), 0);
+}
+
+fn cut_off(lab: &mut KayLab, one: usize, other: usize) {
+    for (from, to) in [(one, other), (other, one)] {
+        lab.lan.link(from, to).cut = true;
     }
 }

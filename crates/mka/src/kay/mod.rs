@@ -91,10 +91,15 @@ pub struct KayConfig {
 }
 
 impl KayConfig {
-    /// A port that must be secured, with the standard's settings.
+    /// A port that must be secured, with the standard's settings. Those of its timers that come from the MKA Life Time are as
+    /// long as that of `participant`: set its Hello Time before.
     #[must_use]
     pub fn new(participant: ParticipantConfig) -> Self {
-        Self { participant, policy: LogonPolicy::MUST_SECURE, port: Settings::default() }
+        let mut port = Settings::default();
+        let life = participant.life_time();
+        port.timers.transmit = port.timers.transmit.max(life);
+        port.timers.replace = port.timers.replace.max(life.saturating_add(participant.hello_time));
+        Self { participant, policy: LogonPolicy::MUST_SECURE, port }
     }
 }
 

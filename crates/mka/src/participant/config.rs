@@ -133,7 +133,7 @@ impl ParticipantConfig {
     /// MKA Life Time: three hellos may go missing, whatever the Hello Time.
     #[must_use]
     pub fn life_time(&self) -> Duration {
-        LIFE_TIME.max(3 * self.hello_time)
+        LIFE_TIME.max(self.hello_time.saturating_mul(3))
     }
 
     pub(crate) fn hello(&self) -> Duration {
