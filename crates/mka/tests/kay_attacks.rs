@@ -12,7 +12,8 @@ use lab::{cak, ckn, seconds};
 use macsec::{An, CipherSuite, Confidentiality, Ki, MacAddress, Sak};
 use mka::{
     Basic, Body, Cak, Capability, Ckn, Discard, DistributedKey, DistributedSak, Event, Framing,
-    KayEvent, KeyUse, MAX_FRAME_LEN, Member, Mi, PeerList, SakUse, SuiteId, WrappedKey, Xpn,
+    KayEvent, KeyUse, MAX_FRAME_LEN, Member, Mi, MiReason, PeerList, SakUse, SuiteId, WrappedKey,
+    Xpn,
 };
 use netem::{Dice, Link, Node};
 use proptest::prelude::*;
@@ -448,4 +449,43 @@ proptest! {
         lab.lan.run_for(seconds(10));
         lab.secured_within(seconds(60));
     }
+}
+
+/// A key server that gives a SAK which is in use to another member, too, as some do for a Life Time: that one may have our SSCI
+/// now. The machines saw to it that nobody begins to transmit with such a SAK, but who did already went on.
+#[test]
+fn a_sak_that_is_given_to_others_later_is_not_transmitted_with_any_more() {
+    let mut lab = KayLab::of(1, &[16]);
+    let wrapped = cak().kek(&ckn()).wrap_sak(&Sak::new(&[0x5a; 32]).unwrap()).unwrap();
+    let sci = lab::sci(0x40);
+    let ki = Mi([0x40; 12]).ki(1);
+    let other = Member { mi: Mi([0x41; 12]), mn: 1 };
+    let mut mn = 0;
+    let mut give = |lab: &mut KayLab, others: &[Member]| {
+        mn += 1;
+        let us = lab.lan[0].kay.participant().member();
+        let live: Vec<_> = others.iter().copied().chain([us]).collect();
+        let actor = Member { mi: Mi([0x40; 12]), mn };
+        let mut body = Body::new(Basic { sci, actor, ..basic_of(&lab.lan[0]) });
+        body.live = Some(PeerList::new(&live).with_key_server_ssci(1));
+        body.distributed_sak = Some(DistributedSak::Key(DistributedKey {
+            an: An::ALL[0],
+            confidentiality: Confidentiality::default(),
+            key_number: 1,
+            suite: SuiteId::Known(CipherSuite::GcmAesXpn256),
+            wrapped: wrapped.octets(),
+        }));
+        lab.lan.inject(0, &encode(&body, &cak(), sci.mac()));
+        lab.lan.run_for(Duration::from_millis(200));
+    };
+    lab.lan.run_for(seconds(1));
+    give(&mut lab, &[]);
+    assert_eq!(lab.lan[0].plane.encoding.map(|(_, ki)| ki), Some(ki));
+    give(&mut lab, &[]);
+    assert!(lab.lan[0].is_secured());
+    give(&mut lab, &[other]);
+    assert_eq!(lab.lan[0].plane.encoding, None);
+    assert!(lab.lan[0].plane.is_empty());
+    assert_eq!(lab.lan[0].new_mis().last(), Some(&MiReason::MembersChanged));
+    assert_eq!(lab.lan[0].closed(), 1);
 }

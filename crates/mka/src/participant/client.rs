@@ -97,6 +97,10 @@ impl<R: Random> Participant<R> {
         {
             if suite.is_xpn() && !self.same_members(sender, &list) {
                 self.sak.contradict();
+                if self.report.keys().any(|key| key.ki == ki && key.tx) {
+                    // Who goes on may repeat the nonces of another. Without the SAK there is no session.
+                    self.drop_sak();
+                }
                 self.renew(now, MiReason::MembersChanged);
             }
             return Ok(());

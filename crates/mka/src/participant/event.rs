@@ -81,7 +81,8 @@ pub enum MiReason {
     UnknownSak,
     /// The SAK distributed is one of before, and its PNs cannot be told.
     SakReused,
-    /// The key server has listed other members for the SAK than at first.
+    /// The key server has listed other members for the SAK than at first. With XPN one of them may have our SSCI: if we
+    /// transmitted with the SAK already, it has been dropped.
     MembersChanged,
     /// The data plane has given up the SAK, and the key server would not send another.
     SakAbandoned,
