@@ -7,6 +7,7 @@
 //! - Each is answered once, with its [`OrderId`]. An answer may come late, or in another order.
 //! - Each is **idempotent**: what is there already is not made again, and what is not there is deleted.
 //! - What cannot be done is answered by an [`OrderFailure`], with nothing changed. It is never dropped.
+//! - Before the first order there are no keys, and the Controlled Port is closed: a KaY whose port is down orders nothing.
 
 use core::fmt;
 
