@@ -33,7 +33,7 @@ use crate::{
     config::MkaConfig,
     ki_journal::KiJournal,
     mailbox::{Address, Mailbox, mailbox},
-    status::{KayView, KeyServerStatus, MkaStatus, PortStatus, key_server},
+    status::{KayView, KeyServerStatus, LastWell, MkaStatus, PortStatus, key_server},
 };
 
 /// Frames taken from the wire in one turn: then it is the turn of timers and of the mailbox.
@@ -105,7 +105,16 @@ impl KayThread {
         let thread = thread::Builder::new().name(format!("kay-{name}")).spawn(move || {
             let panicked = Some("MKA: its thread has panicked".to_owned());
             let mut farewell = Farewell { port: port.clone(), number, reason: panicked };
-            let thread = Thread { kay, journal, port, number, socket: None, log, failed_sends: 0 };
+            let thread = Thread {
+                kay,
+                journal,
+                port,
+                number,
+                socket: None,
+                log,
+                failed_sends: 0,
+                last_well: LastWell::default(),
+            };
             farewell.reason = thread.run(&mailbox);
         });
         let thread = Some(thread.map_err(thread_error)?);
@@ -159,6 +168,7 @@ struct Thread<R> {
     log: KayLog,
     /// MKPDUs that the uplink did not take.
     failed_sends: u64,
+    last_well: LastWell,
 }
 
 impl<R: Random> Thread<R> {
@@ -219,8 +229,10 @@ impl<R: Random> Thread<R> {
             Input::Status(mut status, answer) => {
                 let socket = self.socket.as_ref();
                 let missed = socket.and_then(|socket| socket.dropped().ok()).unwrap_or_default();
-                let (kay, failed_sends) = (&self.kay, self.failed_sends);
-                status.set_mka(MkaStatus::of(&KayView { kay, now, failed_sends, missed }));
+                let (kay, failed_sends, last_well) =
+                    (&self.kay, self.failed_sends, &self.last_well);
+                let view = KayView { kay, now, failed_sends, missed, last_well };
+                status.set_mka(MkaStatus::of(&view));
                 let _ = answer.send(*status);
             }
             Input::Stop => {}
@@ -264,6 +276,7 @@ impl<R: Random> Thread<R> {
     /// Passes on everything that has come of the last input.
     fn deliver(&mut self) {
         let now = now();
+        self.last_well.note(&self.kay);
         loop {
             while let Some(event) = self.kay.poll_event() {
                 self.log.event(now, &event, &self.kay);
@@ -365,6 +378,7 @@ mod tests {
             socket: None,
             log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
             failed_sends: 0,
+            last_well: LastWell::default(),
         };
         (thread, orders)
     }

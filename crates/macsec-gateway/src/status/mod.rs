@@ -15,7 +15,7 @@ pub(crate) use collect::{Observed, UplinkState, port_status};
 pub use mka::{
     ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus,
 };
-pub(crate) use mka::{KayView, key_server, names, symptoms};
+pub(crate) use mka::{KayView, LastWell, key_server, names, symptoms};
 pub use text::render;
 
 /// A gateway process.

@@ -19,6 +19,51 @@ pub(crate) struct KayView<'a, R> {
     pub(crate) failed_sends: u64,
     /// EAPOL frames that found the socket's buffer full.
     pub(crate) missed: u64,
+    pub(crate) last_well: &'a LastWell,
+}
+
+/// What the counters of errors were when all was last well: what has come since points at what is wrong now.
+#[derive(Debug, Default)]
+pub(crate) struct LastWell {
+    /// MKPDUs of peers: another one is a peer that is understood.
+    in_mkpdu: u64,
+    in_no_ckn: u64,
+    in_icv_errors: u64,
+    sak_cipher_mismatch: u64,
+    sak_unwrap_errors: u64,
+}
+
+impl LastWell {
+    /// To be called after each frame.
+    pub(crate) fn note(&mut self, kay: &Kay<impl Random>) {
+        let participant = kay.participant().counters();
+        if participant.in_mkpdu != self.in_mkpdu {
+            self.in_mkpdu = participant.in_mkpdu;
+            self.in_no_ckn = kay.counters().in_no_ckn;
+            self.in_icv_errors = participant.in_icv_errors;
+        }
+        if kay.outcome() == MkaOutcome::Secured {
+            self.sak_cipher_mismatch = participant.sak_cipher_mismatch;
+            self.sak_unwrap_errors = participant.sak_unwrap_errors;
+        }
+    }
+
+    /// The errors since.
+    fn errors_since(&self, kay: &Kay<impl Random>) -> BTreeMap<String, u64> {
+        let participant = kay.participant().counters();
+        [
+            ("eapol-mk-no-cfn", kay.counters().in_no_ckn, self.in_no_ckn),
+            ("in-mkpdu-icv-verification-errors", participant.in_icv_errors, self.in_icv_errors),
+            (
+                "sak-cipher-mismatch-errors",
+                participant.sak_cipher_mismatch,
+                self.sak_cipher_mismatch,
+            ),
+            ("sak-decryption-errors", participant.sak_unwrap_errors, self.sak_unwrap_errors),
+        ]
+        .map(|(name, now, then)| (name.to_owned(), now.saturating_sub(then)))
+        .into()
+    }
 }
 
 impl MkaStatus {
@@ -62,6 +107,7 @@ impl MkaStatus {
             hello_time: millis(config.hello_time),
             life_time: millis(config.life_time()),
             counters: counters(view),
+            errors_since_well: view.last_well.errors_since(kay),
             last_eapol_frame_source: kay.last_source().map(|source| source.to_string()),
             unknown_ckn: kay.unknown_ckn().map(ToString::to_string),
             symptoms: Vec::new(),

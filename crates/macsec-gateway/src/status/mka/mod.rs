@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use collect::{KayView, key_server};
+pub(crate) use collect::{KayView, LastWell, key_server};
 pub(super) use text::write_mka;
 
 /// The KaY of a port.
@@ -49,6 +49,9 @@ pub struct MkaStatus {
     pub life_time: u64,
     /// What has been counted.
     pub counters: BTreeMap<String, u64>,
+    /// Those of the counters that point at what is wrong, from when all was last well: since a peer was last
+    /// understood, or, of SAKs, since the port was last secured.
+    pub errors_since_well: BTreeMap<String, u64>,
     /// Who sent the last MKPDU.
     pub last_eapol_frame_source: Option<String>,
     /// The last CKN heard that is not ours.
@@ -194,6 +197,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
         counters: ["in-mkpdu-icv-verification-errors", "sak-cipher-mismatch-errors", "in-mkpdu"]
             .map(|name| (name.to_owned(), u64::MAX))
             .into(),
+        errors_since_well: BTreeMap::new(),
         last_eapol_frame_source: None,
         unknown_ckn: Some("7b".repeat(32)),
         symptoms: Vec::new(),

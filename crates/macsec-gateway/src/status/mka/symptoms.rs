@@ -55,12 +55,13 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
     let mut symptoms = Vec::new();
     let mut add = |severe, seen: String, advice| symptoms.push(Symptom { severe, seen, advice });
     let count = |name: &str| mka.counters.get(name).copied().unwrap_or_default();
+    let lately = |name: &str| mka.errors_since_well.get(name).copied().unwrap_or_default();
     let peers = || mka.participants.iter().flat_map(|participant| &participant.peers);
     let live = |peer: &&MkaPeerStatus| peer.kind == "live";
     let alone = !peers().any(|peer| live(&peer));
     let ckn = mka.participants.first().map_or("", |participant| &participant.ckn);
     if mka.active && alone {
-        let (no_ckn, icv) = (count("eapol-mk-no-cfn"), count("in-mkpdu-icv-verification-errors"));
+        let (no_ckn, icv) = (lately("eapol-mk-no-cfn"), lately("in-mkpdu-icv-verification-errors"));
         if let Some(theirs) = mka.unknown_ckn.as_ref().filter(|_| no_ckn > 0) {
             add(true, format!("{} ({no_ckn})", other_ckn(theirs, ckn)), CKN);
         }
@@ -85,7 +86,8 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
         add(true, "there are live peers, and no key server".to_owned(), NO_CANDIDATE);
     }
     if !mka.secured {
-        let (suite, unwrap) = (count("sak-cipher-mismatch-errors"), count("sak-decryption-errors"));
+        let (suite, unwrap) =
+            (lately("sak-cipher-mismatch-errors"), lately("sak-decryption-errors"));
         if suite > 0 {
             add(true, format!("{suite} SAKs came with a suite or offset not configured"), SUITE);
         }
@@ -114,6 +116,8 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::status::{KeyServerStatus, mka::fixture};
 
@@ -138,6 +142,7 @@ mod tests {
         let mut mka = fixture();
         mka.cp_state = "CHANGE".to_owned();
         mka.counters = counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+        mka.errors_since_well = mka.counters.clone();
         mka.participants[0].ckn = "6d6b61".to_owned();
         mka.participants[0].peers = Some(peer(kind, Some("02-00-00-00-00-02-0001")))
             .filter(|_| !kind.is_empty())
@@ -168,6 +173,24 @@ mod tests {
         // Old errors do not count once there is a session.
         let past = [("in-mkpdu-icv-verification-errors", 5), ("eapol-mk-no-cfn", 5)];
         told(&MkaStatus { secured: true, ..alone(&past, "live") }, &[]);
+    }
+
+    #[test]
+    fn errors_of_before_are_not_why_it_fails_now() {
+        let past = [
+            ("out-mkpdu", 99),
+            ("in-mkpdu", 9),
+            ("eapol-mk-no-cfn", 5),
+            ("in-mkpdu-icv-verification-errors", 5),
+            ("sak-cipher-mismatch-errors", 5),
+            ("sak-decryption-errors", 5),
+        ];
+        let all_was_well_since = MkaStatus {
+            unknown_ckn: Some("6d6b6100".to_owned()),
+            errors_since_well: BTreeMap::new(),
+            ..alone(&past, "")
+        };
+        told(&all_was_well_since, &["no peer is heard any more"]);
     }
 
     #[test]

@@ -56,7 +56,13 @@ fn two_caks() {
     daemons.iter_mut().for_each(|daemon| drop(daemon.secured()));
     let status = daemons[0].wait_until("no symptom", |status| kay(status).symptoms.is_empty());
     assert!(kay(&status).counters["in-mkpdu-icv-verification-errors"] > 0);
-    daemons.into_iter().for_each(Daemon::stop);
+    // And when it then dies, that is not put down to the CAK of before.
+    let [mut daemon, other] = daemons;
+    other.kill();
+    let words = "no peer is heard any more";
+    let status = daemon.wait_until(words, |status| has_symptom(status, words));
+    assert!(!has_symptom(&status, "another CAK"), "{:?}", kay(&status).symptoms);
+    daemon.stop();
 }
 
 #[test]
