@@ -211,14 +211,11 @@ impl Service {
     }
 
     fn reload_on_signal(&mut self) {
-        match self.reload_and_tell(false) {
-            Ok(changes) if changes.is_empty() => info!("reload: nothing has changed"),
-            Ok(changes) => changes.iter().for_each(|change| info!("reload: {change}")),
-            Err(reasons) => reasons.iter().for_each(|reason| error!("reload refused: {reason}")),
-        }
+        // The log has the answer.
+        drop(self.reload_and_tell(false));
     }
 
-    /// Reloads, and has systemd know when that begins and ends.
+    /// Reloads, and has systemd know when that begins and ends, and the log why ports begin anew.
     fn reload_and_tell(&mut self, dry_run: bool) -> Result<Vec<String>, Vec<String>> {
         if dry_run {
             return self.reload(dry_run);
@@ -229,6 +226,11 @@ impl Service {
             Err(_) => notify(&[NotifyState::Reloading]),
         }
         let result = self.reload(dry_run);
+        match &result {
+            Ok(changes) if changes.is_empty() => info!("reload: nothing has changed"),
+            Ok(changes) => changes.iter().for_each(|change| info!("reload: {change}")),
+            Err(reasons) => reasons.iter().for_each(|reason| error!("reload refused: {reason}")),
+        }
         notify(&[NotifyState::Ready]);
         result
     }
