@@ -254,7 +254,13 @@ impl Runner {
                 }
                 self.tap = None;
             }
-            Ok(state) => owned.state = state,
+            Ok(state) => {
+                if state.carrier != owned.state.carrier {
+                    let (port, uplink) = (&self.config.name, &self.config.uplink);
+                    info!(port, uplink, carrier = state.carrier, "signal of the uplink");
+                }
+                owned.state = state;
+            }
         }
     }
 
