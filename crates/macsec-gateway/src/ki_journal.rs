@@ -109,6 +109,12 @@ impl KiJournal {
         self.spent.contains(ki)
     }
 
+    /// Whether this KI is on record, by whichever run.
+    #[must_use]
+    pub fn is_recorded(&self, ki: &Ki) -> bool {
+        self.recorded.contains(ki)
+    }
+
     /// This KI's key is given up: its transmit SA goes. If it ever comes again, it has been used before.
     pub fn retire(&mut self, ki: Ki) {
         if !self.recorded.contains(&ki) || self.spent.contains(&ki) {
@@ -129,7 +135,7 @@ impl KiJournal {
     /// [`KiJournalError::Io`]; the file is whole, with or without this KI. Do not transmit with its key;
     /// it may be tried again.
     pub fn record(&mut self, ki: Ki) -> Result<(), KiJournalError> {
-        if self.recorded.contains(&ki) {
+        if self.is_recorded(&ki) {
             return Ok(());
         }
         let surplus = (self.recorded.len() + 1).saturating_sub(CAPACITY);

@@ -114,6 +114,7 @@ impl KayThread {
                 log,
                 failed_sends: 0,
                 last_well: LastWell::default(),
+                unrecorded: None,
             };
             farewell.reason = thread.run(&mailbox);
         });
@@ -169,6 +170,8 @@ struct Thread<R> {
     /// MKPDUs that the uplink did not take.
     failed_sends: u64,
     last_well: LastWell,
+    /// Why the last SAK could not be put on record, if it could not.
+    unrecorded: Option<String>,
 }
 
 impl<R: Random> Thread<R> {
@@ -231,7 +234,8 @@ impl<R: Random> Thread<R> {
                 let missed = socket.and_then(|socket| socket.dropped().ok()).unwrap_or_default();
                 let (kay, failed_sends, last_well) =
                     (&self.kay, self.failed_sends, &self.last_well);
-                let view = KayView { kay, now, failed_sends, missed, last_well };
+                let unrecorded = self.unrecorded.as_deref();
+                let view = KayView { kay, now, failed_sends, missed, last_well, unrecorded };
                 status.set_mka(MkaStatus::of(&view));
                 let _ = answer.send(*status);
             }
@@ -297,7 +301,13 @@ impl<R: Random> Thread<R> {
             let refused = if self.journal.used_before(&ki) {
                 Some(OrderFailure::KeyUsedBefore)
             } else {
-                self.journal.record(ki).err().map(|error| {
+                let known = self.journal.is_recorded(&ki);
+                let failure = self.journal.record(ki).err();
+                // To go back to a key that is on record says nothing about the next one.
+                if !known {
+                    self.unrecorded = failure.as_ref().map(ToString::to_string);
+                }
+                failure.map(|error| {
                     warn!(port = self.log.port(), %ki, "no transmission with a key that is not on record: {error}");
                     OrderFailure::Device
                 })
@@ -379,6 +389,7 @@ mod tests {
             log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
             failed_sends: 0,
             last_well: LastWell::default(),
+            unrecorded: None,
         };
         (thread, orders)
     }

@@ -20,6 +20,8 @@ pub(crate) struct KayView<'a, R> {
     /// EAPOL frames that found the socket's buffer full.
     pub(crate) missed: u64,
     pub(crate) last_well: &'a LastWell,
+    /// Why the last SAK could not be put on record, if it could not.
+    pub(crate) unrecorded: Option<&'a str>,
 }
 
 /// What the counters of errors were when all was last well: what has come since points at what is wrong now.
@@ -110,6 +112,7 @@ impl MkaStatus {
             errors_since_well: view.last_well.errors_since(kay),
             last_eapol_frame_source: kay.last_source().map(|source| source.to_string()),
             unknown_ckn: kay.unknown_ckn().map(ToString::to_string),
+            unrecorded: view.unrecorded.map(str::to_owned),
             symptoms: Vec::new(),
         };
         status.symptoms = symptoms::of(&status).iter().map(symptoms::Symptom::line).collect();

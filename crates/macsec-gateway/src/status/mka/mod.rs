@@ -56,6 +56,8 @@ pub struct MkaStatus {
     pub last_eapol_frame_source: Option<String>,
     /// The last CKN heard that is not ours.
     pub unknown_ckn: Option<String>,
+    /// Why the last SAK could not be put on record, and so is not transmitted with; `None` if it is.
+    pub unrecorded: Option<String>,
     /// What looks wrong, and the likely cause.
     pub symptoms: Vec<String>,
 }
@@ -200,6 +202,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
         errors_since_well: BTreeMap::new(),
         last_eapol_frame_source: None,
         unknown_ckn: Some("7b".repeat(32)),
+        unrecorded: None,
         symptoms: Vec::new(),
     }
 }

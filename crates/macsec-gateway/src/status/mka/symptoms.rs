@@ -37,6 +37,8 @@ const SUITE: &str = "cipher_suites of the two ends have none in common that the 
 const UNWRAP: &str = "the key server wraps SAKs under another key, or they are damaged";
 pub(crate) const LOOP: &str = "a loop on the way, or another system with this address";
 const CROWD: &str = "more systems have the CAK than this port has room for";
+const UNRECORDED: &str =
+    "no new SAK is transmitted with until that works; it is tried again every half a minute";
 const CLEAR: &str = "policy should-secure, and MKA has failed: set must-secure after the roll-out";
 const AGREED_CLEAR: &str = "policy should-secure, and the key server has said so";
 
@@ -98,6 +100,9 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
         if let Some(server) = server.filter(|_| mka.failed && suite + unwrap == 0) {
             add(true, format!("key server {} sends no SAK", server.sci), NO_SAK);
         }
+    }
+    if let Some(reason) = &mka.unrecorded {
+        add(true, format!("the SAK cannot be put on record: {reason}"), UNRECORDED);
     }
     let own = count("in-mkpdu-own");
     if own > 0 {
@@ -229,6 +234,11 @@ mod tests {
     #[test]
     fn what_is_no_obstacle_is_told_beside_it() {
         let with = |counts: &[_]| MkaStatus { secured: true, ..alone(counts, "live") };
+        let unrecorded = Some("disk full".to_owned());
+        told(
+            &MkaStatus { unrecorded, ..healthy() },
+            &["cannot be put on record: disk full: no new"],
+        );
         told(&with(&[("in-mkpdu-own", 1)]), &["1 MKPDUs of ours have come back: a loop"]);
         told(&with(&[("in-mkpdu-peer-list-errors", 1)]), &["beyond those there is room for"]);
         assert!(of(&with(&[("in-mkpdu-own", 1)])).iter().all(|symptom| !symptom.severe));

@@ -1,6 +1,6 @@
 //! What is wrong is named.
 
-use super::{CAK, Couple, Daemon, END, Edge, End, has_symptom, kay};
+use super::{CAK, Couple, Daemon, END, Edge, End, has_symptom, in_use, kay};
 
 const OTHER_CAK: &str = "00010203040506070001020304050607";
 
@@ -93,4 +93,25 @@ fn no_suite_in_common() {
     assert!(daemons[1].log().contains("its cipher suite is not one of cipher_suites"));
     doctor_says(&couple.b, words);
     daemons.into_iter().for_each(Daemon::stop);
+}
+
+#[test]
+fn a_sak_that_cannot_be_put_on_record() {
+    let Some(couple) = Couple::new() else { return };
+    let (mut left, right) = couple.secured(END, END);
+    let first = in_use(&left.status());
+    let (state, elsewhere) = (couple.a.path("state"), couple.a.path("elsewhere"));
+    std::fs::rename(&state, &elsewhere).expect("a directory");
+    assert!(couple.a.ask(&["rekey"]).status.success());
+    let words = "the SAK cannot be put on record";
+    let status = left.wait_until(words, |status| has_symptom(status, words));
+    assert!(status.ports[0].secured, "the present one stays in use");
+    // Which is said until another one works, not until the present one is gone back to.
+    doctor_says(&couple.a, words);
+    std::fs::rename(&elsewhere, &state).expect("a directory");
+    left.wait_until("another SAK", |status| {
+        in_use(status) != first && status.ports[0].secured && kay(status).symptoms.is_empty()
+    });
+    left.stop();
+    right.stop();
 }
