@@ -227,16 +227,18 @@ impl Port {
         self.uplink_has_carrier = carrier;
     }
 
-    /// Replaces the controls of the SecY, but for those that a KaY has ordered. All or nothing.
+    /// Replaces the controls of the SecY, but for those that a KaY has ordered: whether frames are
+    /// protected and validated, and all that a port open in clear needs. All or nothing.
     ///
     /// # Errors
     /// [`PortError::Controls`].
     pub fn set_controls(&mut self, controls: Config) -> Result<(), PortError> {
-        let former = std::mem::replace(&mut self.command.configured, controls);
+        let former = self.command;
+        self.command.configure(controls);
         let mut controls = self.command.controls();
         self.limit_frames(&mut controls);
         self.secy.set_config(controls).map_err(|error| {
-            self.command.configured = former;
+            self.command = former;
             error.into()
         })
     }

@@ -12,10 +12,10 @@ use mka::{
 use super::{Port, PortSecY};
 
 /// What the configuration and a KaY say of a port.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Command {
     /// The controls of the configuration.
-    pub(super) configured: Config,
+    configured: Config,
     /// Those that a KaY has ordered instead, as far as it may.
     ordered: Option<Controls>,
     /// Frames pass (controlledPortEnabled).
@@ -26,6 +26,16 @@ impl Command {
     /// No KaY says anything: the port is open, and its controls are as configured.
     pub(super) const fn new(configured: Config) -> Self {
         Self { configured, ordered: None, open: true }
+    }
+
+    /// Takes what the configuration says by now. Replay protection is its own alone once MACsec is in use:
+    /// no peer is told of it, so an order of before must not outlive the configuration it came from.
+    pub(super) fn configure(&mut self, configured: Config) {
+        self.configured = configured;
+        if let Some(ordered) = self.ordered.as_mut().filter(|o| **o != Controls::UNPROTECTED) {
+            ordered.replay_protect = configured.replay_protect;
+            ordered.replay_window = configured.replay_window;
+        }
     }
 
     /// The controls that follow.

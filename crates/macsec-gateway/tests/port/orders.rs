@@ -240,6 +240,36 @@ fn ordered_controls_leave_those_of_the_configuration_alone() {
     assert_eq!(port.secy().config().replay_window, 32);
 }
 
+/// Regression: duplicate detection came with a smaller window, was refused for the sake of the former one,
+/// and nobody was told.
+#[test]
+fn replay_protection_that_changes_under_a_session_changes_as_a_whole() {
+    let controls = |replay_window, detect_duplicates| {
+        let mut controls = Config::default();
+        (controls.replay_window, controls.detect_duplicates) = (replay_window, detect_duplicates);
+        controls
+    };
+    let mut port = Port::new(sci(1), controls(5000, false)).expect("controls");
+    let secured = Controls { replay_window: 5000, ..Controls::STRICT };
+    do_all(&mut port, &[Action::SetControls(secured)]);
+    for wanted in [controls(64, true), controls(5000, false), controls(64, true)] {
+        port.set_controls(wanted).expect("controls");
+        let got = port.secy().config();
+        assert_eq!(
+            (got.replay_window, got.detect_duplicates),
+            (wanted.replay_window, wanted.detect_duplicates)
+        );
+    }
+    // What cannot be is refused, and leaves all as it is.
+    port.set_controls(controls(5000, true)).expect_err("too wide to detect duplicates in");
+    let got = port.secy().config();
+    assert_eq!((got.replay_window, got.detect_duplicates), (64, true));
+    let mut off = Config::default();
+    off.replay_protect = false;
+    port.set_controls(off).expect("controls");
+    assert!(!port.secy().config().replay_protect);
+}
+
 /// A KaY and the port whose SecY it orders about, without wires.
 struct Member {
     kay: Kay<OsRandom>,

@@ -38,8 +38,6 @@ pub(super) struct Mka {
     identity: (Sci, MacAddress),
     has_socket: bool,
     port_enabled: bool,
-    /// It has ordered the controls of a port that is secured, rather than of one that is open in clear.
-    secured: bool,
     /// The keys that it has had installed, and when.
     keys: Vec<(Ki, Instant)>,
     next_sample: Instant,
@@ -117,7 +115,6 @@ impl Runner {
             identity,
             has_socket: false,
             port_enabled: false,
-            secured: false,
             keys: Vec::new(),
             next_sample: Instant::now(),
         })
@@ -155,10 +152,7 @@ impl Runner {
             Output::Order(order) => {
                 let Order { id, mut action } = *order;
                 if let Action::SetControls(controls) = &mut action {
-                    mka.secured = *controls != Controls::UNPROTECTED;
-                    if mka.secured {
-                        with_replay(controls, &self.config);
-                    }
+                    with_replay(controls, &self.config);
                 }
                 let Some(port) = &mut self.port else { return };
                 let result = port.carry_out(&action);
@@ -191,21 +185,10 @@ impl Runner {
     }
 
     /// Takes what the configuration says that a session can go on with.
-    pub(super) fn tune_mka(&mut self) {
+    pub(super) fn tune_mka(&self) {
         let (Some(running), Some(mka)) = (&self.mka, &self.config.mka) else { return };
         let (interval, on_peer_loss) = (mka.rekey_interval, mka.rekey_on_peer_loss);
         running.thread.tell(Input::Rekeying { interval, on_peer_loss });
-        if let Some(port) = self.port.as_mut().filter(|_| running.secured) {
-            let mut controls = Controls {
-                protect_frames: self.config.controls.protect_frames,
-                validate_frames: self.config.controls.validate_frames,
-                ..Controls::STRICT
-            };
-            with_replay(&mut controls, &self.config);
-            let result = port.carry_out(&Action::SetControls(controls));
-            let problem = result.err().map(|failure| Problem::lasting(failure.to_string()));
-            self.problems.set(Where::Controls, problem);
-        }
     }
 
     /// Has the KaY make a new SAK.
@@ -250,8 +233,12 @@ impl Mka {
     }
 }
 
-/// Replay protection as the configuration has it by now, of which no peer is told.
+/// Replay protection as the configuration has it by now, of which no peer is told. A port that is open in
+/// clear has none.
 fn with_replay(controls: &mut Controls, config: &PortConfig) {
+    if *controls == Controls::UNPROTECTED {
+        return;
+    }
     controls.replay_protect = config.controls.replay_protect;
     controls.replay_window = config.controls.replay_window;
 }
