@@ -74,7 +74,13 @@ const NEW_SESSION: &str = "a new session, traffic stops until it is up (about a 
 const OTHER_SESSION: &str = "a new session, traffic stops until the other end has the same";
 const OTHER_TAP: &str =
     "the former TAP goes, with its addresses and routes, unless it is persistent";
-const OTHER_SECY: &str = "the SecY is made anew, its counters begin at 0";
+const OTHER_SECY: &str = "the SecY is made anew, its counters begin at 0; traffic stops until the other \
+    end has the SCI as its peer's";
+const OTHER_SCI: &str = "the SecY is made anew, its counters begin at 0; a new session, and traffic stops \
+    until the other end has given up the former SCI (a Life Time)";
+const OTHER_UPLINK: &str = "traffic moves to the other interface";
+const OTHER_LINK: &str = "traffic moves to the other interface, and to a new session there";
+const SUITE_SESSION: &str = "a new session, traffic stops until it is up (about a second, if the other end may use the same)";
 
 /// What differs, key by key, each with what its change does.
 fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
@@ -90,20 +96,22 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     let both_mka = old.mka.is_some() && new.mka.is_some();
     let suite_of =
         |c: &PortConfig| if both_mka { String::new() } else { c.cipher_suite.to_string() };
-    let reencrypted = if both_mka { NEW_SESSION } else { PAUSE };
-    let opened = if both_mka { NEW_SESSION } else { NEXT_FRAME };
+    // A session does not outlive its link: whoever lets go of the uplink ends it.
+    let [paused, opened] = if both_mka { [NEW_SESSION; 2] } else { [PAUSE, NEXT_FRAME] };
+    let moved = if both_mka { OTHER_LINK } else { OTHER_UPLINK };
+    let other_sci = if both_mka { OTHER_SCI } else { OTHER_SECY };
     let rows: [(&str, (String, String), &str); 22] = [
-        ("uplink", on_both(&|c| c.uplink.clone()), "traffic moves to the other interface"),
-        ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), PAUSE),
-        ("uplink_mtu", on_both(&|c| or_default(c.uplink_mtu.map(|mtu| mtu.to_string()))), PAUSE),
+        ("uplink", on_both(&|c| c.uplink.clone()), moved),
+        ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), paused),
+        ("uplink_mtu", on_both(&|c| or_default(c.uplink_mtu.map(|mtu| mtu.to_string()))), paused),
         ("promiscuous", on_both(&|c| c.promiscuous.to_string()), PAUSE),
         ("tap", on_both(&|c| c.tap.clone()), OTHER_TAP),
         ("mac", on_both(&|c| or_default(c.mac.map(|mac| mac.to_string()))), PAUSE),
         ("mtu", on_both(&|c| or_default(c.mtu.map(|mtu| mtu.to_string()))), NEXT_FRAME),
         ("inner_vlan_tags", on_both(&|c| c.inner_vlan_tags.to_string()), NEXT_FRAME),
-        ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), OTHER_SECY),
+        ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), other_sci),
         ("cipher_suite", on_both(&suite_of), REKEYED),
-        ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), reencrypted),
+        ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), paused),
         ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), opened),
         ("validate_frames", on_both(&|c| c.controls.validate_frames.to_string()), opened),
         ("replay_protect", on_both(&|c| c.controls.replay_protect.to_string()), NEXT_FRAME),
@@ -146,13 +154,13 @@ fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
         ("ckn", on_both(&|c| c.ckn.to_string()), OTHER_SESSION),
         ("cak", on_both(&|c| c.cak.check.to_string()), OTHER_SESSION),
         ("key_server_priority", on_both(&|c| c.priority.to_string()), NEW_SESSION),
-        ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), NEW_SESSION),
+        ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), SUITE_SESSION),
         ("policy", on_both(&|c| policy(c.policy).to_owned()), NEW_SESSION),
         ("rekey_interval", on_both(&seconds), SAME_SESSION),
         ("rekey_on_peer_loss", on_both(&|c| c.rekey_on_peer_loss.to_string()), SAME_SESSION),
         ("destination", on_both(&|c| c.destination.to_string()), NEW_SESSION),
         ("ethertype", on_both(&|c| format!("{:#06x}", c.ethertype)), OTHER_SESSION),
-        ("hello_time", on_both(&|c| c.hello_time.as_millis().to_string()), NEW_SESSION),
+        ("hello_time", on_both(&|c| c.hello_time.as_millis().to_string()), OTHER_SESSION),
         ("mka_version", on_both(&|c| c.version.to_string()), NEW_SESSION),
         ("icv_indicator", on_both(&|c| c.icv_indicator.to_string()), NEW_SESSION),
         ("set_order", on_both(&|c| set_order(c.set_order).to_owned()), NEW_SESSION),
@@ -295,7 +303,7 @@ mod tests {
             ("ckn = \"0aBc\"", "mka.ckn 01 -> 0abc", OTHER_SESSION),
             ("cak = \"43434343434343434343434343434343\"", "mka.cak ", OTHER_SESSION),
             ("key_server_priority = 0", "mka.key_server_priority 16 -> 0", NEW_SESSION),
-            ("cipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-256\"]", suites, NEW_SESSION),
+            ("cipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-256\"]", suites, SUITE_SESSION),
             ("policy = \"should-secure\"", "mka.policy must-secure -> should-secure", NEW_SESSION),
             ("rekey_interval = 30", "mka.rekey_interval 0 -> 30", SAME_SESSION),
             ("rekey_on_peer_loss = true", "mka.rekey_on_peer_loss false -> true", SAME_SESSION),
@@ -305,7 +313,7 @@ mod tests {
                 NEW_SESSION,
             ),
             ("ethertype = 0x876f", "mka.ethertype 0x888e -> 0x876f", OTHER_SESSION),
-            ("hello_time = 500", "mka.hello_time 2000 -> 500", NEW_SESSION),
+            ("hello_time = 500", "mka.hello_time 2000 -> 500", OTHER_SESSION),
             ("mka_version = 1", "mka.mka_version 3 -> 1", NEW_SESSION),
             ("icv_indicator = true", "mka.icv_indicator false -> true", NEW_SESSION),
             ("set_order = \"standard\"", "mka.set_order ascending -> standard", NEW_SESSION),
@@ -330,6 +338,23 @@ mod tests {
         let line = told(&mka(""), &integrity);
         let change = "confidentiality true (offset 0) -> false";
         assert_eq!(line, [format!("port a: {change}: {NEW_SESSION}")]);
+    }
+
+    /// Regression: these were said to cost a moment, as they do with static keys.
+    #[test]
+    fn what_lets_go_of_the_uplink_ends_a_session() {
+        let sci = "02-00-00-00-00-09-0001";
+        for (line, change, effect) in [
+            ("uplink_mtu = 9000", "uplink_mtu default -> 9000".to_owned(), NEW_SESSION),
+            ("isolation = \"filter\"", "isolation namespace -> filter".to_owned(), NEW_SESSION),
+            ("sci = \"02-00-00-00-00-09-0001\"", format!("sci default -> {sci}"), OTHER_SCI),
+            ("promiscuous = true", "promiscuous false -> true".to_owned(), PAUSE),
+        ] {
+            let new = mka("").replace("[port.mka]", &format!("{line}\n[port.mka]"));
+            assert_eq!(told(&mka(""), &new), [format!("port a: {change}: {effect}")]);
+        }
+        let line = told(A, &format!("{A}uplink_mtu = 9000\n"));
+        assert_eq!(line, [format!("port a: uplink_mtu default -> 9000: {PAUSE}")]);
     }
 
     #[test]
