@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use macsec_io::packet::PacketError;
 use mka::{
-    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Random,
+    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Random, SakRefusal,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
 };
@@ -114,6 +114,10 @@ impl KayLog {
             Event::SakReceived(ki) => {
                 let (an, suite) = an_and_suite(kay);
                 info!(port, %ckn, %ki, an, suite, "SAK received");
+            }
+            // That of a peer which is not live yet, as a rule. It must not keep the next refusal back.
+            Event::SakRefused(refusal @ SakRefusal::NotKeyServer) => {
+                debug!(port, %ckn, "SAK not taken: {}", sak_refusal(*refusal));
             }
             Event::SakRefused(refusal) => {
                 self.repeat(now, Repeated::SakRefused, || {
