@@ -16,7 +16,8 @@ pub(super) fn findings(mka: &MkaStatus) -> Vec<Finding> {
     if mka.secured && findings.is_empty() {
         let peers = mka.participants.iter().flat_map(|participant| &participant.peers);
         let live = peers.filter(|peer| peer.kind == "live").count();
-        findings.push(Finding::ok(CHECK, format!("secured, {live} live peers")));
+        let peers = if live == 1 { "peer" } else { "peers" };
+        findings.push(Finding::ok(CHECK, format!("secured, {live} live {peers}")));
     }
     findings
 }

@@ -94,7 +94,7 @@ impl MkaStatus {
                 active: participant.peers().any(|peer| peer.live),
                 // There is one.
                 principal: participant.agreement() != Agreement::Pending,
-                peers: participant.peers().map(|peer| peer_status(&peer)).collect(),
+                peers: participant.peers().map(|peer| peer_status(view, &peer)).collect(),
             }],
             saks: kay.port().reported().into_iter().flatten().map(|key| sak(kay, key)).collect(),
             last_rekey: kay.last_sak().map(|last| LastRekey {
@@ -138,7 +138,7 @@ pub(crate) fn key_server(kay: &Kay<impl Random>) -> Option<KeyServerStatus> {
     Some(KeyServerStatus { sci: sci.to_string(), priority, is_self })
 }
 
-fn peer_status(peer: &PeerStatus) -> MkaPeerStatus {
+fn peer_status(view: &KayView<'_, impl Random>, peer: &PeerStatus) -> MkaPeerStatus {
     MkaPeerStatus {
         mi: peer.member.mi.to_string(),
         mn: peer.member.mn,
@@ -146,7 +146,22 @@ fn peer_status(peer: &PeerStatus) -> MkaPeerStatus {
         sci: peer.sci.map(|sci| sci.to_string()),
         priority: peer.priority,
         mka_version: peer.version,
+        without_sak: peer.live && is_without_sak(view, peer),
     }
+}
+
+/// Whether a peer has had the time to receive with the SAK that we transmit with, and does not. A key server
+/// goes on all the same (802.1X 9.10): nothing else would show it.
+fn is_without_sak(view: &KayView<'_, impl Random>, peer: &PeerStatus) -> bool {
+    let KayView { kay, now, .. } = view;
+    let config = kay.participant().config();
+    let patience = config.life_time() + config.hello_time;
+    let has_had_time = kay.last_sak().is_some_and(|last| now.saturating_sub(last.at) > patience);
+    let ours = kay.port().reported().into_iter().flatten().find(|key| key.tx);
+    has_had_time
+        && ours.is_some_and(|ours| {
+            !peer.key_use.is_some_and(|keys| keys.key(ours.ki).is_some_and(|key| key.rx))
+        })
 }
 
 fn sak(kay: &Kay<impl Random>, key: KeyStatus) -> SakStatus {

@@ -121,6 +121,9 @@ pub struct MkaPeerStatus {
     pub priority: Option<u8>,
     /// Its MKA version, if it has been heard.
     pub mka_version: Option<u8>,
+    /// Whether it is live, and has not said for longer than a Life Time that it receives with the SAK that we
+    /// transmit with: our frames are lost there.
+    pub without_sak: bool,
 }
 
 /// A SAK.
@@ -178,6 +181,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
                 sci: Some(sci()),
                 priority: Some(255),
                 mka_version: Some(255),
+                without_sak: false,
             }],
         }],
         saks: vec![SakStatus {

@@ -5,7 +5,7 @@ use super::{MkaPeerStatus, MkaStatus};
 /// Something that looks wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Symptom {
-    /// Whether it keeps the port from being secured.
+    /// Whether it keeps the port from being secured, or of use.
     pub(crate) severe: bool,
     /// What is seen.
     pub(crate) seen: String,
@@ -33,7 +33,8 @@ const ONE_WAY: &str = "it does not hear us: the link works one way only, or it r
 const NO_CANDIDATE: &str =
     "all ends have key_server_priority 255, which is never: lower that of one";
 const NO_SAK: &str = "it waits for a peer that is not live yet, or does not want MACsec";
-const SUITE: &str = "cipher_suites of the two ends have none in common that the key server prefers";
+const SUITE: &str = "the suite that the key server prefers is not among cipher_suites here, or its offset is another";
+const WITHOUT_SAK: &str = "what is sent to it is lost; it refuses the SAK (cipher_suites, offset) or cannot use it: look there";
 const UNWRAP: &str = "the key server wraps SAKs under another key, or they are damaged";
 pub(crate) const LOOP: &str = "a loop on the way, or another system with this address";
 const CROWD: &str = "more systems have the CAK than this port has room for";
@@ -87,6 +88,10 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
     if !alone && mka.key_server.is_none() {
         add(true, "there are live peers, and no key server".to_owned(), NO_CANDIDATE);
     }
+    for peer in peers().filter(|peer| peer.without_sak) {
+        let sci = peer.sci.as_deref().unwrap_or(&peer.mi);
+        add(true, format!("peer {sci} does not receive with the SAK in use"), WITHOUT_SAK);
+    }
     if !mka.secured {
         let (suite, unwrap) =
             (lately("sak-cipher-mismatch-errors"), lately("sak-decryption-errors"));
@@ -134,6 +139,7 @@ mod tests {
             sci: sci.map(str::to_owned),
             priority: None,
             mka_version: None,
+            without_sak: false,
         }
     }
 
@@ -220,6 +226,14 @@ mod tests {
         told(&heard, &[]);
         let words = "peer 02-00-00-00-00-02-0001 is heard and stays potential: it does not hear us";
         told(&MkaStatus { failed: true, ..heard }, &[words]);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_use_the_sak() {
+        let mut mka = healthy();
+        mka.participants[0].peers[0].without_sak = true;
+        told(&mka, &["peer 02-00-00-00-00-02-0001 does not receive with the SAK in use"]);
+        assert!(of(&mka)[0].severe, "the doctor has to see it");
     }
 
     #[test]

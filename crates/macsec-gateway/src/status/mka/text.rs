@@ -15,7 +15,7 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
         (_, true, ..) => "secured",
         (_, _, true, _) => "agreed to do without MACsec",
         (.., true) => "FAILED: no session",
-        _ => "no session yet",
+        _ => "no session",
     };
     writeln!(f, "        {outcome}, {}, CP state {}", mka.policy, mka.cp_state)?;
     let actor = &mka.actor;
