@@ -403,11 +403,10 @@ impl Runner {
             }
             port.drain(Instant::now() + DRAIN_TIMEOUT);
         }
-        // Nobody orders anything any more.
-        self.mka = None;
-        // Before anything that may have to wait for the disk.
+        // Before anything that may have to wait for the disk, as the end of the KaY does.
         let config = Arc::clone(&self.config);
         self.release_uplink(&config.uplink);
+        self.mka = None;
         if let Some(port) = &mut self.port {
             port.detach_tap();
             keys::remove(port);
