@@ -453,19 +453,19 @@ mod tests {
     use super::*;
     use crate::daemon::Format;
 
-    /// Regression: a port whose thread had panicked stayed away until the gateway was started again.
-    #[test]
-    fn a_port_whose_thread_panics_is_started_again() {
+    /// A service with these ports, and the directory of its files.
+    fn start(ports: &str) -> (tempfile::TempDir, Service) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
-        // Its uplink is not there, so it waits, and touches nothing.
         let text = format!(
-            "control_socket = {:?}\nstate_directory = {:?}\n[[port]]\nname = \"wan0\"\n\
-             uplink = \"no-such-link\"\nisolation = \"filter\"\n",
+            "control_socket = {:?}\nstate_directory = {:?}\n{ports}",
             path("control.sock"),
             path("state")
         );
         fs::write(path("macsec.toml"), text).expect("written");
+        // It may hold a key.
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(path("macsec.toml"), mode).expect("private");
         let options = Options {
             config: path("macsec.toml"),
             pcap: None,
@@ -474,7 +474,19 @@ mod tests {
         };
         let config = Config::load(&options.config).expect("valid").config;
         let surroundings = Surroundings::new(&config).expect("surroundings");
-        let mut service = Service::start(&options, config, surroundings).expect("started");
+        let service = Service::start(&options, config, surroundings).expect("started");
+        (directory, service)
+    }
+
+    /// A port whose uplink is not there, so it waits, and touches nothing.
+    const WAITING: &str =
+        "[[port]]\nname = \"wan0\"\nuplink = \"no-such-link\"\nisolation = \"filter\"\n";
+    const MKA: &str = "[port.mka]\nckn = \"61\"\ncak = \"135bd758b0ee5c11c55ff6ab19fdb199\"\n";
+
+    /// Regression: a port whose thread had panicked stayed away until the gateway was started again.
+    #[test]
+    fn a_port_whose_thread_panics_is_started_again() {
+        let (_directory, mut service) = start(WAITING);
         let problems = service.status().ports[0].problems.clone();
         assert!(problems[0].contains("no such interface"), "{problems:?}");
 
@@ -505,27 +517,8 @@ mod tests {
         netlink.create_veth(&pair.0, &pair.1).expect("a wire");
         netlink.set_up("up0").expect("up");
         netlink.set_up("far0").expect("up");
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| directory.path().join(name);
-        let text = format!(
-            "control_socket = {:?}\nstate_directory = {:?}\n[[port]]\nname = \"wan0\"\n\
-             uplink = \"up0\"\nisolation = \"filter\"\n[port.mka]\nckn = \"61\"\n\
-             cak = \"135bd758b0ee5c11c55ff6ab19fdb199\"\n",
-            path("control.sock"),
-            path("state")
-        );
-        fs::write(path("macsec.toml"), text).expect("written");
-        let mode = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(path("macsec.toml"), mode).expect("private");
-        let options = Options {
-            config: path("macsec.toml"),
-            pcap: None,
-            log_format: Format::Human,
-            log_level: LevelFilter::OFF,
-        };
-        let config = Config::load(&options.config).expect("valid").config;
-        let surroundings = Surroundings::new(&config).expect("surroundings");
-        let mut service = Service::start(&options, config, surroundings).expect("started");
+        let ports = format!("{}{MKA}", WAITING.replace("no-such-link", "up0"));
+        let (_directory, mut service) = start(&ports);
         let until = |service: &Service, wanted: fn(&PortStatus) -> bool| {
             let deadline = Instant::now() + CHANGE_TIMEOUT;
             loop {
@@ -546,6 +539,24 @@ mod tests {
         let after = until(&service, |port| port.mka.is_some() && port.problems.is_empty());
         let mi = |port: &PortStatus| port.mka.as_ref().map(|mka| mka.actor.mi.clone());
         assert_ne!(mi(&before), mi(&after), "another KaY");
+        service.stop_ports();
+    }
+
+    #[test]
+    fn a_port_that_cannot_rekey_says_why() {
+        let other = WAITING.replace("wan0", "wan1").replace("no-such-link", "no-such-one");
+        // Neither uplink is there, so no KaY begins.
+        let (_directory, mut service) = start(&format!("{WAITING}{MKA}{other}"));
+        let begun = "port wan0: MKA has not begun, see `macsec status`";
+        // Without a name, those that have MKA are meant.
+        for (name, line) in [
+            (None, begun),
+            (Some("wan0"), begun),
+            (Some("wan1"), "port wan1: it has no [port.mka]"),
+            (Some("wan2"), "no port \"wan2\": there are wan0, wan1"),
+        ] {
+            assert_eq!(service.rekey(name), Err(vec![line.to_owned()]));
+        }
         service.stop_ports();
     }
 }

@@ -196,7 +196,10 @@ impl Runner {
         match &self.mka {
             Some(mka) => mka.thread.tell(Input::Rekey(answer)),
             // Nobody may be waiting any more.
-            None => drop(answer.send(Err("MKA does not run on it".to_owned()))),
+            None => drop(answer.send(Err(match self.config.mka {
+                Some(_) => "MKA has not begun, see `macsec status`".to_owned(),
+                None => "it has no [port.mka]".to_owned(),
+            }))),
         }
     }
 
