@@ -15,9 +15,9 @@ use macsec_io::{
     netns::Namespace,
 };
 
-use super::{Couple, Daemon, END, Edge, FAR, Hosts, NEAR, has_symptom, kay};
+use super::{Couple, Daemon, END, Edge, End, FAR, Hosts, NEAR, has_symptom, kay};
 use crate::{
-    bench::{self, Station},
+    bench::{self, Station, Wan},
     common,
 };
 
@@ -177,6 +177,42 @@ fn nothing_leaves_in_clear_whatever_happens_to_the_session() {
     left.secured();
     watched.couple.hosts().talk();
     watched.nothing_in_clear();
+    left.stop();
+    right.stop();
+    watched.nothing_in_clear();
+}
+
+#[test]
+fn nothing_leaves_in_clear_whatever_a_reload_makes_of_a_port() {
+    let Some(watched) = Watched::new() else { return };
+    let [mut left, right] = watched.start();
+    left.secured();
+    let _chatter = Chatter::start(watched.couple.hosts());
+    let edge = &watched.couple.a;
+    let mka = |lines, mka| End { lines, mka, ..END }.configure(edge);
+    let fixed = || edge.configure(&[&Wan::default()]);
+    let none = || {
+        edge.configure_text(
+            "[[port]]\nname = \"wan0\"\nuplink = \"up0\"\nisolation = \"filter\"\n",
+        );
+    };
+    let steps: [&dyn Fn(); 8] = [
+        &fixed,
+        &|| mka("", ""),
+        &none,
+        &|| mka("", "key_server_priority = 1"),
+        &|| mka("uplink_mtu = 1600", "key_server_priority = 1"),
+        &|| mka("sci = \"02-00-00-00-00-07-0001\"", ""),
+        &|| mka("", ""),
+        &none,
+    ];
+    for step in steps {
+        step();
+        left.reload(false).expect("a reload");
+        // Long enough for frames of the hosts, and for a session.
+        thread::sleep(Duration::from_millis(700));
+        watched.nothing_in_clear();
+    }
     left.stop();
     right.stop();
     watched.nothing_in_clear();
