@@ -68,7 +68,7 @@ fn received(
     kay.set_port_enabled(now, true);
     let mut mn = 0;
     Box::new(move || {
-        let us = kay.participant().member();
+        let us = kay.principal().unwrap().member();
         let frames: Vec<_> = (0..CHUNK)
             .map(|_| {
                 mn += u32::from(rising || mn == 0);

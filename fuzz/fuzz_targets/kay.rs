@@ -331,7 +331,7 @@ impl Bench {
 
     fn check(&self) {
         for station in &self.stations {
-            let participant = station.kay.participant();
+            let participant = station.kay.principal().unwrap();
             assert!(participant.peers().count() <= 2 * participant.config().max_peers);
             assert_eq!(participant.counters().out_errors, 0);
             assert_eq!(participant.counters().events_lost, 0);

@@ -108,7 +108,7 @@ pub use eapol::{
 pub use encode::{Framing, SetOrder};
 pub use error::{DecodeError, EncodeError};
 pub use identifiers::{Ckn, Member, Mi, key_number};
-pub use kay::{Kay, KayConfig, KayCounters, KayEvent, KeyPns, LastSak};
+pub use kay::{AddError, Kay, KayConfig, KayCounters, KayEvent, KeyPns, LastSak, MAX_PARTICIPANTS};
 #[cfg(feature = "std")]
 pub use keys::OsRandom;
 pub use keys::{

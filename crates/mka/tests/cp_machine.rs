@@ -163,7 +163,7 @@ fn the_same_sak_once_more_is_no_new_sak() {
     bench.update();
     assert_eq!(bench.cp.offer(sak(2, &[1])), Err(SakKnown), "while it is installed");
     assert_eq!(bench.cp.offer(sak(1, &[1])), Err(SakKnown), "while it is old");
-    assert!(!bench.cp.has_new_sak());
+    assert!(bench.cp.new_sak().is_none());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_sak_that_waits_when_the_session_is_lost_is_erased() {
     let mut bench = Bench::secured(true);
     bench.cp.offer(sak(2, &[1])).unwrap();
     bench.connect(Connect::Pending);
-    assert!(!bench.cp.has_new_sak());
+    assert!(bench.cp.new_sak().is_none());
     assert!(bench.has(CpEvent::Abandoned(ki(2))));
     assert!(bench.plane.is_empty() && !bench.plane.open);
 }

@@ -149,7 +149,7 @@ impl IllTreated {
                     server_transmitting: true,
                     ssci_map_known: true,
                 });
-            } else if bench.cp.in_use().is_none() && !bench.cp.has_new_sak() {
+            } else if bench.cp.in_use().is_none() && bench.cp.new_sak().is_none() {
                 self.last_number += 1;
                 bench.cp.offer(sak(self.last_number, &[1, 2])).unwrap();
             }

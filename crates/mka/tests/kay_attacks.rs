@@ -37,7 +37,7 @@ fn captured(lab: &KayLab) -> Vec<Vec<u8>> {
 
 /// Everything of a station that a frame might change, but for counters and what they go with.
 fn state(station: &Station) -> String {
-    let (kay, participant) = (&station.kay, station.kay.participant());
+    let (kay, participant) = (&station.kay, station.kay.principal().unwrap());
     let peers: Vec<_> = participant.peers().collect();
     format!(
         "{kay:?} {:?} {peers:?} {:?} {:?} {:?} {:?} {:?} {}",
@@ -75,7 +75,7 @@ fn nothing_has_happened(lab: &mut KayLab, ki: Option<Ki>) {
     for station in lab.lan.nodes() {
         assert_eq!((station.closed(), station.refused), (0, 0));
         let lost = |event: &KayEvent| {
-            matches!(event, KayEvent::Participant(Event::PeerLost { .. } | Event::NewMi(_)))
+            matches!(event, KayEvent::Participant(_, Event::PeerLost { .. } | Event::NewMi(_)))
         };
         // The one at the start is that of the port.
         assert_eq!(station.events.iter().filter(|event| lost(event)).count(), 1);
@@ -164,10 +164,10 @@ fn replays_to_one_that_has_restarted() {
         let ki = lab.secured_within(seconds(1));
         assert_eq!(lab.lan[victim].closed(), 0);
         // At the most one MKPDU in a tenth of a second was sent for it.
-        assert!(lab.lan[victim].kay.participant().counters().out_mkpdu < 600);
+        assert!(lab.lan[victim].kay.principal().unwrap().counters().out_mkpdu < 600);
         lab.lan.run_for(seconds(10));
         assert_eq!(lab.secured_within(seconds(1)), ki);
-        assert_eq!(lab.lan[victim].kay.participant().peers().count(), 1);
+        assert_eq!(lab.lan[victim].kay.principal().unwrap().peers().count(), 1);
     }
 }
 
@@ -225,7 +225,7 @@ fn encode(body: &Body<'_>, cak: &Cak, source: MacAddress) -> Vec<u8> {
 }
 
 fn basic_of(station: &Station) -> Basic {
-    let participant = station.kay.participant();
+    let participant = station.kay.principal().unwrap();
     let mut actor = participant.member();
     actor.mn += 1;
     Basic {
@@ -248,7 +248,7 @@ fn forgeries_with_the_mi_and_sci_of_members() {
     let wrong = Cak::new(&[0x43; 16]).unwrap();
     for claimed in 0..2 {
         let mut basic = basic_of(&lab.lan[claimed]);
-        let members = [lab.lan[1 - claimed].kay.participant().member()];
+        let members = [lab.lan[1 - claimed].kay.principal().unwrap().member()];
         for (name, known) in [(ckn(), true), (Ckn::new(b"another").unwrap(), false)] {
             basic.ckn = name;
             for sci in [basic.sci, lab.lan[1 - claimed].sci, lab::sci(9)] {
@@ -301,9 +301,9 @@ fn floods() {
     assert_eq!(lab.lan[0].generated().len(), 5);
     for index in 0..2 {
         let station = &lab.lan[index];
-        assert_eq!(station.kay.participant().peers().count(), 1);
+        assert_eq!(station.kay.principal().unwrap().peers().count(), 1);
         assert_eq!(station.kay.counters().events_lost, 0);
-        assert!(station.kay.participant().counters().in_icv_errors > 9000);
+        assert!(station.kay.principal().unwrap().counters().in_icv_errors > 9000);
         assert!(station.kay.counters().in_no_ckn > 9000);
     }
     let ki = lab.lan[0].ki();
@@ -349,7 +349,7 @@ fn some_number(dice: &mut Dice, near: u32) -> u32 {
 fn madness(dice: &mut Dice, lab: &KayLab, wrapped: &WrappedKey) -> Vec<u8> {
     let stations: Vec<_> = lab.lan.nodes().collect();
     let members: Vec<_> =
-        stations.iter().map(|station| station.kay.participant().member()).collect();
+        stations.iter().map(|station| station.kay.principal().unwrap().member()).collect();
     let mis: Vec<_> = members.iter().map(|member| member.mi).collect();
     let near = members[dice.below(members.len() as u64) as usize].mn;
     let some_members = |dice: &mut Dice| {
@@ -364,7 +364,7 @@ fn madness(dice: &mut Dice, lab: &KayLab, wrapped: &WrappedKey) -> Vec<u8> {
     let (live, potential) = (some_members(dice), some_members(dice));
     let kis: Vec<_> = stations
         .iter()
-        .filter_map(|station| station.kay.participant().sak())
+        .filter_map(|station| station.kay.principal().unwrap().sak())
         .map(|sak| sak.ki)
         .collect();
     let some_use = |dice: &mut Dice| KeyUse {
@@ -438,7 +438,7 @@ proptest! {
             }
             lab.lan.run_for(Duration::from_millis(dice.below(1500)));
             for station in lab.lan.nodes() {
-                let participant = station.kay.participant();
+                let participant = station.kay.principal().unwrap();
                 prop_assert!(participant.peers().count() <= 2 * participant.config().max_peers);
                 prop_assert_eq!(participant.counters().events_lost, 0);
                 prop_assert_eq!(participant.counters().out_errors, 0);
@@ -463,7 +463,7 @@ fn a_sak_that_is_given_to_others_later_is_not_transmitted_with_any_more() {
     let mut mn = 0;
     let mut give = |lab: &mut KayLab, others: &[Member]| {
         mn += 1;
-        let us = lab.lan[0].kay.participant().member();
+        let us = lab.lan[0].kay.principal().unwrap().member();
         let live: Vec<_> = others.iter().copied().chain([us]).collect();
         let actor = Member { mi: Mi([0x40; 12]), mn };
         let mut body = Body::new(Basic { sci, actor, ..basic_of(&lab.lan[0]) });

@@ -85,13 +85,14 @@ fn session(priorities: &[u8], suite: CipherSuite, interval: u64) {
     for station in &mut wire.stations {
         station.data_interval = Some(seconds(1));
     }
-    let mis: Vec<_> = wire.stations.iter().map(|one| one.kay.participant().member().mi).collect();
+    let mis: Vec<_> =
+        wire.stations.iter().map(|one| one.kay.principal().unwrap().member().mi).collect();
     let (step, end) = (seconds(1000), seconds(virtual_time() / priorities.len() as u64 * 2));
     while wire.now < end {
         wire.run_until(wire.now + step);
         let rekeys = wire.now.as_secs() / interval;
         for (station, mi) in wire.stations.iter_mut().zip(&mis) {
-            let participant = station.kay.participant();
+            let participant = station.kay.principal().unwrap();
             assert_eq!(participant.member().mi, *mi, "nobody has reason to take a new MI");
             // Hellos, and a few quick ones for each SAK.
             let most = wire.now.as_secs() / 2 + 14 * (rekeys + 1);
@@ -128,7 +129,7 @@ fn session(priorities: &[u8], suite: CipherSuite, interval: u64) {
             priorities.len(),
             wire.now,
             station.rotations,
-            station.kay.participant().counters().out_mkpdu,
+            station.kay.principal().unwrap().counters().out_mkpdu,
             station.sent,
         );
     }

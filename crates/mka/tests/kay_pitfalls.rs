@@ -111,7 +111,7 @@ fn p24_p46_restarted_peers_leave_no_scs_and_keys() {
         for station in lab.lan.nodes() {
             assert_eq!(station.plane.scs.len(), 2);
             assert_eq!((station.plane.keys.len(), station.plane.receive.len()), (1, 2));
-            assert_eq!(station.kay.participant().peers().count(), 2);
+            assert_eq!(station.kay.principal().unwrap().peers().count(), 2);
         }
     }
 }
@@ -127,7 +127,7 @@ fn p26_p50_alone_a_port_is_closed_and_has_no_keys() {
         assert!(station.plane.is_empty() && !station.plane.open);
         assert_eq!(station.kay.port().port(), PortStatus::Closed);
         assert!(matches!(station.kay.outcome(), MkaOutcome::Pending | MkaOutcome::Failed));
-        assert!(station.kay.participant().sak().is_none());
+        assert!(station.kay.principal().unwrap().sak().is_none());
         let before = lab.lan.sent().len();
         lab.lan.run_for(seconds(10));
         look(&lab.lan, before, |_, _, body| {
@@ -146,7 +146,7 @@ fn p30_slow_sas_do_not_make_peers_flap() {
         lab.lan.run_for(seconds(30));
         for station in lab.lan.nodes() {
             let lost = |event: &KayEvent| {
-                matches!(event, KayEvent::Participant(Event::PeerLost { .. } | Event::Alone))
+                matches!(event, KayEvent::Participant(_, Event::PeerLost { .. } | Event::Alone))
             };
             assert!(!station.events.iter().any(lost), "{}", lab.show());
         }
@@ -176,7 +176,7 @@ impl Node for Forgetful {
         let mut body = *received.verify(&ick).unwrap().body();
         (body.sak_use, body.xpn) = (None, None);
         let mut buffer = [0; MAX_FRAME_LEN];
-        let framing = self.0.kay.participant().config().framing;
+        let framing = self.0.kay.principal().unwrap().config().framing;
         let len = framing.encode(&body, &ick, &mut buffer).unwrap();
         Some(buffer[..len].to_vec())
     }
@@ -200,7 +200,7 @@ fn p31_a_missing_sak_use_is_told_once_and_costs_nothing() {
     lan.run_for(seconds(19));
     let told = |lan: &Lan<Forgetful>| {
         let no_sak_use =
-            |event: &&KayEvent| matches!(event, KayEvent::Participant(Event::NoSakUse { .. }));
+            |event: &&KayEvent| matches!(event, KayEvent::Participant(_, Event::NoSakUse { .. }));
         lan[0].0.events.iter().filter(no_sak_use).count()
     };
     assert_eq!(told(&lan), 0);
@@ -346,7 +346,9 @@ fn p52_a_key_server_that_flaps_makes_few_saks() {
 fn p54_the_default_suite_has_long_packet_numbers() {
     let config = ParticipantConfig::new(lab::sci(1));
     assert!(config.suites.first().is_xpn());
-    assert!(secured(&configs(|_| {})).lan[0].kay.participant().sak().unwrap().suite.is_xpn());
+    assert!(
+        secured(&configs(|_| {})).lan[0].kay.principal().unwrap().sak().unwrap().suite.is_xpn()
+    );
 }
 
 /// Frames of a rollover that the network holds up come late, not in vain: the old key stays for three seconds.

@@ -7,7 +7,7 @@ mod lab;
 use std::time::Duration;
 
 use kay_lab::{KayLab, Station};
-use lab::{config, seconds};
+use lab::{ckn, config, seconds};
 use macsec::ValidateFrames;
 use mka::{
     Event, KayConfig, KayEvent, SakRefusal,
@@ -128,7 +128,7 @@ fn a_key_server_that_wants_no_macsec_opens_the_ports_that_allow_it() {
         assert!(is_clear(&lab.lan[index]), "{}", lab.show());
     }
     assert!(is_closed(&lab.lan[2]));
-    let refused = KayEvent::Participant(Event::SakRefused(SakRefusal::PlainText));
+    let refused = KayEvent::Participant(ckn(), Event::SakRefused(SakRefusal::PlainText));
     assert_eq!(lab.lan[2].events.iter().filter(|event| **event == refused).count(), 1);
     let opened = |event: &KayEvent| {
         matches!(event, KayEvent::ControlledPort(mka::cp::CpEvent::Port(PortStatus::Unprotected)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use macsec_io::packet::PacketError;
 use mka::{
-    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Random, SakRefusal,
+    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Participant, Random, SakRefusal,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
 };
@@ -50,6 +50,7 @@ struct Seldom {
 /// The log of a KaY.
 pub(super) struct KayLog {
     port: String,
+    /// That of the principal participant.
     ckn: Ckn,
     repeated: [Seldom; Repeated::COUNT],
 }
@@ -67,15 +68,20 @@ impl KayLog {
     /// Something has happened to the KaY.
     pub(super) fn event(&mut self, now: Duration, event: &KayEvent, kay: &Kay<impl Random>) {
         match event {
-            KayEvent::Participant(event) => self.participant(now, event, kay),
+            KayEvent::Participant(ckn, event) => self.participant(now, ckn, event, kay),
+            KayEvent::Principal(Some(ckn)) => {
+                self.ckn = *ckn;
+                info!(port = self.port, %ckn, "CAK to be used");
+            }
             KayEvent::ControlledPort(event) => self.controlled_port(event),
             KayEvent::Outcome(outcome) => self.outcome(*outcome),
             _ => {}
         }
     }
 
-    fn participant(&mut self, now: Duration, event: &Event, kay: &Kay<impl Random>) {
-        let (port, ckn) = (&self.port, &self.ckn);
+    fn participant(&mut self, now: Duration, ckn: &Ckn, event: &Event, kay: &Kay<impl Random>) {
+        let port = &self.port;
+        let participant = kay.participant(ckn);
         match event {
             // A CAK is all it takes, or a recording of who had it.
             Event::PeerPotential { mi, sci } => debug!(port, %ckn, %mi, %sci, "peer potential"),
@@ -100,19 +106,19 @@ impl KayLog {
                 }
             }
             Event::NewMi(reason @ (MiReason::Collision | MiReason::Cloned)) => {
-                let mi = kay.participant().member().mi;
-                warn!(port, %ckn, %mi, "new MI: {}", mi_reason(*reason));
+                let mi = participant.map(|participant| participant.member().mi);
+                warn!(port, %ckn, mi = mi.map(display), "new MI: {}", mi_reason(*reason));
             }
             Event::NewMi(reason) => {
-                let mi = kay.participant().member().mi;
-                info!(port, %ckn, %mi, "new MI: {}", mi_reason(*reason));
+                let mi = participant.map(|participant| participant.member().mi);
+                info!(port, %ckn, mi = mi.map(display), "new MI: {}", mi_reason(*reason));
             }
             Event::SakGenerated(ki, reason) => {
-                let (an, suite) = an_and_suite(kay);
+                let (an, suite) = an_and_suite(participant);
                 info!(port, %ckn, %ki, an, suite, "SAK made: {}", rekey_reason(*reason));
             }
             Event::SakReceived(ki) => {
-                let (an, suite) = an_and_suite(kay);
+                let (an, suite) = an_and_suite(participant);
                 info!(port, %ckn, %ki, an, suite, "SAK received");
             }
             // That of a peer which is not live yet, as a rule. It must not keep the next refusal back.
@@ -230,7 +236,9 @@ impl KayLog {
     }
 }
 
-fn an_and_suite(kay: &Kay<impl Random>) -> (Option<u8>, Option<&'static str>) {
-    let sak = kay.participant().sak();
+fn an_and_suite(
+    participant: Option<&Participant<impl Random>>,
+) -> (Option<u8>, Option<&'static str>) {
+    let sak = participant.and_then(Participant::sak);
     (sak.map(|sak| sak.an.number()), sak.map(|sak| sak.suite.name()))
 }

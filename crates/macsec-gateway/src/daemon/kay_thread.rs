@@ -180,7 +180,7 @@ impl<R: Random> Thread<R> {
         let mut octets = [0; BUFFER_LEN];
         loop {
             self.deliver();
-            if self.kay.participant().has_failed() {
+            if self.kay.has_failed() {
                 return Some("MKA: the system's random number generator has failed".to_owned());
             }
             let wire = self.wait(mailbox);
@@ -379,7 +379,7 @@ mod tests {
         directory: &Path,
     ) -> (Thread<R>, Mailbox<port_thread::Order>) {
         let (port, orders) = mailbox().expect("a mailbox");
-        let journal = KiJournal::open(directory, kay.participant().config().sci);
+        let journal = KiJournal::open(directory, kay.config().participant.sci);
         let thread = Thread {
             kay,
             journal: journal.expect("a journal"),
@@ -409,7 +409,7 @@ mod tests {
     /// transmit with, by and by.
     fn transmits_with(directory: &Path, keys: usize) -> Vec<Ki> {
         let (mut thread, orders) = thread(kay(9, OsRandom), directory);
-        let sci = thread.kay.participant().config().sci;
+        let sci = thread.kay.config().participant.sci;
         let mut server = kay(1, Counting(0));
         let mut enabled = Vec::new();
         let mut frame = [0; MAX_FRAME_LEN];

@@ -248,10 +248,16 @@ impl ControlledPort {
             || self.keys().any(|key| key.status.ki == ki && key.has_peer(sci))
     }
 
-    /// Whether a SAK waits to be installed (`newSAK`).
+    /// The SAK that waits to be installed, if one does (`newSAK`).
     #[must_use]
-    pub const fn has_new_sak(&self) -> bool {
-        self.waiting.is_some()
+    pub fn new_sak(&self) -> Option<Ki> {
+        self.waiting.as_ref().map(|sak| sak.key.ki())
+    }
+
+    /// Whether the key `ki` is here, in use or on the way there.
+    #[must_use]
+    pub fn has_key(&self, ki: Ki) -> bool {
+        self.new_sak() == Some(ki) || self.keys().any(|key| key.status.ki == ki)
     }
 
     /// The latest and the old key, as a SAK Use is to report them (802.1X figure 11-10).

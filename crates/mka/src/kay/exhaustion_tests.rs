@@ -52,8 +52,9 @@ impl Port {
         }
     }
 
-    fn count(&self, event: KayEvent) -> usize {
-        self.events.iter().filter(|one| **one == event).count()
+    fn count(&self, event: Event) -> usize {
+        let is = |one: &&KayEvent| matches!(one, KayEvent::Participant(_, one) if *one == event);
+        self.events.iter().filter(is).count()
     }
 }
 
@@ -94,20 +95,21 @@ fn is_secured(lan: &Lan<Port>) -> bool {
 
 fn nothing_closed(lan: &Lan<Port>) {
     let closed = KayEvent::ControlledPort(CpEvent::Port(PortStatus::Closed));
-    assert!(lan.nodes().all(|port| port.count(closed) == 0));
+    assert!(lan.nodes().all(|port| !port.events.contains(&closed)));
 }
 
-const EXHAUSTED: KayEvent = KayEvent::Participant(Event::NewMi(MiReason::Exhausted));
+const EXHAUSTED: Event = Event::NewMi(MiReason::Exhausted);
 
 #[test]
 fn message_numbers_run_out_at_either_end() {
     for index in 0..2 {
         let mut lan = secured();
-        let (mi, ki) = (lan[index].kay.participant().member().mi, lan[0].kay.port().in_use());
-        lan[index].kay.participant.skip_to(LAST - 3, 1);
+        let (mi, ki) =
+            (lan[index].kay.principal().unwrap().member().mi, lan[0].kay.port().in_use());
+        lan[index].kay.slots.principal_mut().unwrap().participant.skip_to(LAST - 3, 1);
         lan.run_for(Duration::from_secs(20));
         assert_eq!(lan[index].count(EXHAUSTED), 1);
-        let member = lan[index].kay.participant().member();
+        let member = lan[index].kay.principal().unwrap().member();
         assert!(member.mi != mi && member.mn < 40, "{member:?}");
         assert!(is_secured(&lan));
         assert_ne!(lan[0].kay.port().in_use(), ki, "a new MI, a new SAK");
@@ -119,7 +121,7 @@ fn message_numbers_run_out_at_either_end() {
 fn both_run_out_of_message_numbers_at_once() {
     let mut lan = secured();
     for index in 0..2 {
-        lan[index].kay.participant.skip_to(LAST - 3, 1);
+        lan[index].kay.slots.principal_mut().unwrap().participant.skip_to(LAST - 3, 1);
     }
     lan.run_for(Duration::from_secs(20));
     assert!((0..2).all(|index| lan[index].count(EXHAUSTED) == 1));
@@ -130,8 +132,8 @@ fn both_run_out_of_message_numbers_at_once() {
 #[test]
 fn key_numbers_run_out() {
     let mut lan = secured();
-    assert_eq!(lan[0].kay.participant().key_server(), KeyServer::Us);
-    lan[0].kay.participant.skip_to(1000, LAST - 3);
+    assert_eq!(lan[0].kay.principal().unwrap().key_server(), KeyServer::Us);
+    lan[0].kay.slots.principal_mut().unwrap().participant.skip_to(1000, LAST - 3);
     for _ in 0..6 {
         let before = lan[0].kay.port().in_use();
         lan.with(0, |port, now| {

@@ -5,9 +5,10 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 use macsec::{Ki, Sci, Ssci};
 
-use super::{Kay, KayEvent, LastSak, MAX_EVENTS};
+use super::{Hold, Kay, KayEvent, LastSak, MAX_EVENTS, slots::Slot};
 use crate::{
-    AgreedSak, Agreement, Event, KeyInUse, KeyReport, KeyServer, Mi, Random, RekeyReason,
+    AgreedSak, Agreement, Ckn, Event, KeyInUse, KeyReport, KeyServer, Mi, MiReason, Participant,
+    Random, RekeyReason,
     cp::{CpEvent, CpState, Inputs, KeyStatus, MAX_PEERS, NewSak, PeerReport, PeerSa},
     logon::{EapOutcome, MkaOutcome},
     order::OrderFailure,
@@ -22,38 +23,34 @@ impl<R: Random> Kay<R> {
     pub(super) fn settle(&mut self, now: Duration) {
         self.now = now;
         for _ in 0..MAX_ROUNDS {
-            let heard = self.hear_participant(now);
+            let heard = self.hear_participants(now);
+            self.choose_principal(now);
+            self.tell_places(now);
             self.judge(now);
             self.offer_agreed();
             let inputs = self.inputs();
             self.port.update(now, inputs);
             self.add_peers(now);
             let heard = self.hear_port(now) || heard;
-            let under_way = self.rollover_is_under_way();
-            self.participant.set_rollover(now, under_way);
-            self.participant.report_keys(now, self.key_report(now));
-            if !heard && !self.participant.has_events() {
+            self.report(now);
+            if !heard && self.slots.iter().all(|slot| !slot.participant.has_events()) {
                 return;
             }
         }
     }
 
-    /// Whether we are the key server of a session.
-    pub(super) fn serves(&self) -> bool {
-        self.participant.key_server() == KeyServer::Us
-            && self.participant.agreement() == Agreement::Secured
-    }
-
     /// When it is to be said that MKA has failed (`MKA.failed`).
     pub(super) fn failure_due(&self) -> Option<Duration> {
         let waits = self.port_enabled && self.outcome == MkaOutcome::Pending;
-        waits.then(|| self.pending_since + self.participant.config().life_time())
+        waits.then(|| self.pending_since + self.config.participant.life_time())
     }
 
     fn judge(&mut self, now: Duration) {
-        let outcome = match self.participant.agreement() {
+        let agreement = self.principal().map_or(Agreement::Pending, Participant::agreement);
+        let outcome = match agreement {
             Agreement::Secured => MkaOutcome::Secured,
             Agreement::PlainText => MkaOutcome::Plain,
+            Agreement::Pending if self.holds() => MkaOutcome::Secured,
             Agreement::Pending => match self.outcome {
                 MkaOutcome::Secured | MkaOutcome::Plain => {
                     self.pending_since = now;
@@ -67,37 +64,65 @@ impl<R: Random> Kay<R> {
                 },
             },
         };
+        self.hold = match self.hold {
+            Hold::Barred if agreement == Agreement::Pending => Hold::Barred,
+            before if agreement == Agreement::Pending && outcome == MkaOutcome::Secured => {
+                if before != Hold::On {
+                    // If no SAK comes in time, the port closes.
+                    self.port.server_changed(now);
+                }
+                Hold::On
+            }
+            _ => Hold::Ready,
+        };
         if outcome != self.outcome {
             self.outcome = outcome;
             self.tell(KayEvent::Outcome(outcome));
         }
     }
 
-    fn hear_participant(&mut self, now: Duration) -> bool {
+    /// Whether the keys in use stay until the principal participant has a SAK to replace them: they are another's.
+    fn holds(&self) -> bool {
+        let others = |ki| self.slots.owner(ki).is_none_or(|owner| !owner.principal);
+        self.outcome == MkaOutcome::Secured
+            && self.hold != Hold::Barred
+            && self.principal().is_some_and(Participant::has_session)
+            && self.port.in_use().is_some_and(|key| others(key.ki))
+    }
+
+    fn hear_participants(&mut self, now: Duration) -> bool {
         let mut heard = false;
-        while let Some(event) = self.participant.poll_event() {
+        while let Some((ckn, event)) = self.slots.poll_event() {
             heard = true;
-            match event {
-                Event::KeyServer(elected) => self.take_key_server(now, elected),
-                Event::PeerLost { sci, .. } if !self.is_member(sci) => self.port.remove_peer(sci),
-                Event::SakGenerated(ki, reason) => self.take_sak(now, ki, Some(reason)),
-                Event::SakReceived(ki) => self.take_sak(now, ki, None),
-                _ => {}
-            }
-            self.tell(KayEvent::Participant(event));
+            self.hear_participant(now, &ckn, event);
+            self.tell(KayEvent::Participant(ckn, event));
         }
         heard
     }
 
+    fn hear_participant(&mut self, now: Duration, ckn: &Ckn, event: Event) {
+        match event {
+            Event::KeyServer(elected) => self.take_key_server(now, ckn, elected),
+            Event::PeerLost { sci, .. } if !self.is_needed(sci) => self.port.remove_peer(sci),
+            Event::SakGenerated(_, reason) => self.take_sak(now, ckn, Some(reason)),
+            Event::SakReceived(_) => self.take_sak(now, ckn, None),
+            Event::NewMi(MiReason::MembersChanged) => self.hold = Hold::Barred,
+            _ => {}
+        }
+    }
+
     /// A change of key server is a rollover to its SAK; but if it is the one whose SAK we have, it need not make
     /// another.
-    fn take_key_server(&mut self, now: Duration, elected: KeyServer) {
+    fn take_key_server(&mut self, now: Duration, ckn: &Ckn, elected: KeyServer) {
+        let Some(slot) = self.slots.principal().filter(|slot| slot.participant.ckn() == ckn) else {
+            return;
+        };
         let server = match elected {
-            KeyServer::Us => Some(self.participant.member().mi),
+            KeyServer::Us => Some(slot.participant.member().mi),
             KeyServer::Peer(mi) => Some(mi),
             KeyServer::Nobody => None,
         };
-        let of_sak = self.participant.sak().map(|info| Mi::of_ki(info.ki));
+        let of_sak = slot.participant.sak().map(|info| Mi::of_ki(info.ki));
         if server.is_some() && server == of_sak {
             self.port.server_restored();
         } else {
@@ -105,24 +130,42 @@ impl<R: Random> Kay<R> {
         }
     }
 
-    /// Whether the SAK was made for the peer with the SCI `sci`, in this instance or another.
-    fn is_member(&self, sci: Sci) -> bool {
-        self.participant.sak_members().iter().any(|member| member.sci == Some(sci))
+    /// Whether the peer `sci`, in this instance or another, is one that a SAK was made for, or is still live under
+    /// another CAK.
+    fn is_needed(&self, sci: Sci) -> bool {
+        let mut members = self.slots.iter().flat_map(|slot| slot.participant.sak_members());
+        members.any(|member| member.sci == Some(sci)) || self.slots.is_live(sci)
     }
 
-    fn take_sak(&mut self, now: Duration, ki: Ki, reason: Option<RekeyReason>) {
-        self.last_sak = Some(LastSak { ki, at: now, reason });
-        if let Some(agreed) = self.participant.take_agreed_sak() {
-            self.agreed = Some(agreed);
+    fn take_sak(&mut self, now: Duration, ckn: &Ckn, reason: Option<RekeyReason>) {
+        let Some(slot) = self.slots.get_mut(ckn) else { return };
+        if let Some(agreed) = slot.participant.take_agreed_sak() {
+            slot.agreed = Some(agreed);
+        }
+        self.follow(now, ckn);
+        if self.principal().is_some_and(|principal| principal.ckn() == ckn) {
+            self.note_sak(now, reason);
+        }
+    }
+
+    /// Takes note of the SAK of the principal participant.
+    pub(super) fn note_sak(&mut self, now: Duration, reason: Option<RekeyReason>) {
+        let Some(participant) = self.slots.principal().map(|slot| &slot.participant) else {
+            return;
+        };
+        if let Some(info) = participant.sak() {
+            self.last_sak = Some(LastSak { ki: info.ki, ckn: *participant.ckn(), at: now, reason });
+            self.last_an = Some(info.an);
         }
     }
 
     /// Offers the SAK agreed on to the port, once all is known that its SAs take.
     fn offer_agreed(&mut self) {
-        let Some(ki) = self.agreed.as_ref().map(|agreed| agreed.key.ki()) else { return };
-        let current = self.participant.sak().is_some_and(|info| info.ki == ki);
-        let ssci = self.participant.own_ssci();
-        let Some(AgreedSak { key, an, confidentiality }) = self
+        let Some(slot) = self.slots.principal_mut() else { return };
+        let Some(ki) = slot.agreed.as_ref().map(|agreed| agreed.key.ki()) else { return };
+        let current = slot.participant.sak().is_some_and(|info| info.ki == ki);
+        let ssci = slot.participant.own_ssci();
+        let Some(AgreedSak { key, an, confidentiality }) = slot
             .agreed
             .take_if(|agreed| !current || ssci.is_some() || !agreed.key.suite().is_xpn())
         else {
@@ -130,56 +173,49 @@ impl<R: Random> Kay<R> {
         };
         if current {
             let ssci = ssci.filter(|_| key.suite().is_xpn());
-            let peers = self.peer_sas().take(MAX_PEERS).collect();
+            let peers = peer_sas(&slot.participant).take(MAX_PEERS).collect();
             // One that is there already is not offered again.
             let _ = self.port.offer(NewSak { key, an, confidentiality, ssci, next_pn: 1, peers });
         }
     }
 
-    /// Those that have the SAK and that we have heard, live or on the way there, to receive from.
-    fn peer_sas(&self) -> impl Iterator<Item = PeerSa> {
-        let members = self.participant.sak_members();
-        let xpn = self.participant.sak().is_some_and(|info| info.suite.is_xpn());
-        let (own, own_ssci) = (self.participant.config().sci, self.participant.own_ssci());
-        self.participant.peers().filter_map(move |peer| {
-            let member = members.iter().find(|member| member.mi == peer.member.mi)?;
-            let sci = member.sci.filter(|sci| *sci != own)?;
-            let ssci: Option<Ssci> = member.ssci.filter(|ssci| Some(*ssci) != own_ssci);
-            (ssci.is_some() || !xpn).then_some(PeerSa { sci, ssci, lowest_pn: 1 })
-        })
-    }
-
     /// Members become known after the SAK, too.
     fn add_peers(&mut self, now: Duration) {
-        let Some(ki) = self.participant.sak().map(|info| info.ki) else { return };
-        let new = self.peer_sas().filter(|peer| !self.port.receives_from(ki, peer.sci));
-        let peers: ArrayVec<_, MAX_PEERS> = new.take(MAX_PEERS).collect();
-        for peer in peers {
-            self.port.add_peer(now, ki, peer);
+        for slot in self.slots.iter() {
+            let Some(ki) = slot.participant.sak().map(|info| info.ki) else { continue };
+            let new = peer_sas(&slot.participant)
+                .filter(|peer| self.port.has_key(ki) && !self.port.receives_from(ki, peer.sci));
+            let peers: ArrayVec<_, MAX_PEERS> = new.take(MAX_PEERS).collect();
+            for peer in peers {
+                self.port.add_peer(now, ki, peer);
+            }
         }
     }
 
     fn inputs(&mut self) -> Inputs {
+        let latest = self.port.latest().map(|latest| latest.ki);
+        let report = latest.map(|ki| self.peer_report(ki));
+        let elected_self = |principal: &Participant<R>| principal.key_server() == KeyServer::Us;
         Inputs {
             port_enabled: self.port_enabled,
-            connect: self.policy.connect(self.outcome, EapOutcome::Pending),
-            elected_self: self.participant.key_server() == KeyServer::Us,
-            peers_transmit: self
-                .port
-                .latest()
-                .is_some_and(|latest| self.participant.others_transmit(latest.ki)),
-            latest: self.port.latest().map(|latest| self.peer_report(latest.ki)),
+            connect: self.config.policy.connect(self.outcome, EapOutcome::Pending),
+            elected_self: self.principal().is_some_and(elected_self),
+            peers_transmit: latest
+                .is_some_and(|ki| self.participants().any(|one| one.others_transmit(ki))),
+            latest: report,
         }
     }
 
     fn peer_report(&mut self, ki: Ki) -> PeerReport {
-        if self.participant.sak().is_some_and(|info| info.ki == ki) {
-            self.barred = (!self.participant.may_transmit()).then_some(ki);
+        let owner = self.slots.owner(ki).map(|slot| &slot.participant);
+        let current = owner.filter(|owner| owner.sak().is_some_and(|info| info.ki == ki));
+        if let Some(owner) = current {
+            self.barred = (!owner.may_transmit()).then_some(ki);
         }
         PeerReport {
             ki,
-            all_receiving: self.participant.all_receiving(ki),
-            server_transmitting: self.participant.server_transmitting(ki),
+            all_receiving: owner.is_some_and(|owner| owner.all_receiving(ki)),
+            server_transmitting: owner.is_some_and(|owner| owner.server_transmitting(ki)),
             ssci_map_known: self.barred != Some(ki),
         }
     }
@@ -194,6 +230,11 @@ impl<R: Random> Kay<R> {
                 CpEvent::OrderFailed { ki, failure: OrderFailure::KeyUsedBefore, .. } => {
                     self.used_before = ki;
                 }
+                CpEvent::Abandoned(ki) | CpEvent::Retired(ki) if !self.is_of_principal(ki) => {
+                    if let Some(owner) = self.slots.owner_mut(ki) {
+                        owner.participant.forget_sak(ki);
+                    }
+                }
                 CpEvent::Abandoned(ki) | CpEvent::Incomplete(ki) => self.lose(now, ki),
                 CpEvent::Retired(ki) if self.port.has_no_keys() => self.lose(now, ki),
                 _ => {}
@@ -203,43 +244,78 @@ impl<R: Random> Kay<R> {
         heard
     }
 
+    fn is_of_principal(&self, ki: Ki) -> bool {
+        self.slots.owner(ki).is_some_and(|owner| owner.principal)
+    }
+
     /// The data plane has no use for the SAK `ki`, or not the whole use. If it is the one agreed on, another has to come.
     fn lose(&mut self, now: Duration, ki: Ki) {
-        if self.participant.sak().is_none_or(|info| info.ki != ki) {
+        let Some(slot) = self.slots.principal_mut() else { return };
+        if slot.participant.sak().is_none_or(|info| info.ki != ki) {
             return;
         }
         if self.used_before == Some(ki) {
-            self.participant.refuse_sak(now, ki);
+            slot.participant.refuse_sak(now, ki);
         } else {
             self.setbacks.add(now, ki);
         }
     }
 
-    /// Whether a SAK is on its way into use.
-    fn rollover_is_under_way(&self) -> bool {
+    /// Whether a SAK is on its way into use. One whose participant has lost its peers is not waited for, if there is
+    /// another to go on with.
+    pub(super) fn rollover_is_under_way(&self) -> bool {
         let before_use = [CpState::Receive, CpState::Receiving, CpState::Ready, CpState::Transmit];
-        self.agreed.is_some() || self.port.has_new_sak() || before_use.contains(&self.port.state())
+        let wanted = |ki| {
+            let owner = self.slots.owner(ki);
+            owner.is_some_and(|owner| owner.principal || owner.participant.has_session())
+        };
+        let latest = self.port.latest().filter(|_| before_use.contains(&self.port.state()));
+        self.slots.principal().is_some_and(|slot| slot.agreed.is_some())
+            || self.port.new_sak().is_some_and(wanted)
+            || latest.is_some_and(|key| wanted(key.ki))
     }
 
-    fn key_report(&self, now: Duration) -> KeyReport {
-        let in_use = |key: KeyStatus| KeyInUse {
+    /// Tells each participant what becomes of its keys.
+    fn report(&mut self, now: Duration) {
+        let under_way = self.rollover_is_under_way();
+        let keys = self.port.reported().map(|key| key.map(|key| self.key_in_use(now, key)));
+        let (plain_tx, plain_rx) = (self.port.plain_tx(), self.port.plain_rx());
+        for Slot { participant, .. } in self.slots.iter_mut() {
+            participant.set_rollover(now, under_way);
+            let [latest, old] = keys.map(|key| key.filter(|key| participant.has_agreed_on(key.ki)));
+            participant.report_keys(now, KeyReport { latest, old, plain_tx, plain_rx });
+        }
+    }
+
+    fn key_in_use(&self, now: Duration, key: KeyStatus) -> KeyInUse {
+        KeyInUse {
             ki: key.ki,
             an: key.an,
             tx: key.tx,
             rx: key.rx,
             lowest_pn: self.pns.lowest(key.ki, now),
             next_pn: self.pns.next(key.ki),
-        };
-        let [latest, old] = self.port.reported().map(|key| key.map(in_use));
-        let (plain_tx, plain_rx) = (self.port.plain_tx(), self.port.plain_rx());
-        KeyReport { latest, old, plain_tx, plain_rx }
+        }
     }
 
-    fn tell(&mut self, event: KayEvent) {
+    pub(super) fn tell(&mut self, event: KayEvent) {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
             self.counters.events_lost += 1;
         }
         self.events.push_back(event);
     }
+}
+
+/// Those that have the SAK and that we have heard, live or on the way there, to receive from.
+fn peer_sas<R: Random>(participant: &Participant<R>) -> impl Iterator<Item = PeerSa> {
+    let members = participant.sak_members();
+    let xpn = participant.sak().is_some_and(|info| info.suite.is_xpn());
+    let (own, own_ssci) = (participant.config().sci, participant.own_ssci());
+    participant.peers().filter_map(move |peer| {
+        let member = members.iter().find(|member| member.mi == peer.member.mi)?;
+        let sci = member.sci.filter(|sci| *sci != own)?;
+        let ssci: Option<Ssci> = member.ssci.filter(|ssci| Some(*ssci) != own_ssci);
+        (ssci.is_some() || !xpn).then_some(PeerSa { sci, ssci, lowest_pn: 1 })
+    })
 }

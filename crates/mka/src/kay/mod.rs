@@ -13,14 +13,22 @@
 //! | [`Kay::poll_event`] | what has happened, for a log |
 //! | [`Kay::poll_timeout`] | when to call [`Kay::handle_timeout`] and [`Kay::poll_transmit`] again |
 //!
-//! There is one participant, that of a pre-shared CAK.
+//! # Several CAKs
+//!
+//! There is a participant for each CAK: the one in use, the next one, a fallback ([`Kay::add_participant`]). Each has
+//! peers of its own. One is the principal one, whose SAKs the port uses:
+//!
+//! - Only the key server chooses which, and the others follow. It goes over to one that it prefers when all peers are live
+//!   there. So a CAK is rolled by adding the new one at all ends, in any order, and having the key server prefer it.
+//! - When the last peer of the principal participant is lost, another that has live peers takes its place.
+//! - Either is a rollover to a new SAK: the keys in use stay until the new one has taken their place.
 //!
 //! # Between the machines
 //!
 //! - A SAK goes to the Controlled Port as soon as our own SSCI is known, if it needs one.
 //! - The reports of peers reach the Controlled Port as levels, those of the key that is being brought into use.
 //! - As key server no SAK is made while one is on its way into use, as long as it can get there
-//!   ([`Participant::set_rollover`]).
+//!   ([`Participant::set_rollover`](crate::Participant::set_rollover)).
 //! - A SAK that the data plane does not take, or loses, is replaced by another: at once the first time, then
 //!   after 1, 2, 4 ... 32 seconds.
 //! - A peer that is lost keeps its SC as long as it is a member of the SAK. It may have lost nobody itself, come back
@@ -56,24 +64,28 @@
 mod exhaustion_tests;
 mod join;
 mod pns;
+mod principal;
 mod setbacks;
+mod slots;
 
 use alloc::collections::VecDeque;
 use core::{fmt, time::Duration};
 
-use macsec::{Ki, MacAddress};
+use macsec::{An, Ki, MacAddress};
 
 pub use pns::KeyPns;
+pub use slots::{AddError, MAX_PARTICIPANTS};
 
 use crate::{
-    AgreedSak, Cak, Ckn, Discard, Event, MAX_FRAME_LEN, Participant, ParticipantConfig,
-    ParticipantError, Random, Received, RekeyReason,
+    Agreement, Cak, Ckn, Discard, Event, KeyServer, MAX_FRAME_LEN, ParticipantConfig,
+    ParticipantCounters, ParticipantError, Random, Received, RekeyReason,
     cp::{ControlledPort, CpEvent, Settings},
     logon::{LogonPolicy, MkaOutcome},
     order::{Order, OrderFailure, OrderId},
 };
 use pns::PnHistory;
 use setbacks::Setbacks;
+use slots::Slots;
 
 /// Events that nobody fetches make room for newer ones.
 const MAX_EVENTS: usize = 256;
@@ -82,7 +94,7 @@ const MAX_EVENTS: usize = 256;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct KayConfig {
-    /// That of its participant.
+    /// That of its participants.
     pub participant: ParticipantConfig,
     /// What the port may do without MACsec.
     pub policy: LogonPolicy,
@@ -107,21 +119,23 @@ impl KayConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KayEvent {
-    /// To its participant.
-    Participant(Event),
+    /// To the participant with this CKN.
+    Participant(Ckn, Event),
+    /// The participant with this CKN has become the principal one.
+    Principal(Option<Ckn>),
     /// To its Controlled Port.
     ControlledPort(CpEvent),
     /// How MKA fares has changed.
     Outcome(MkaOutcome),
 }
 
-/// What a KaY has counted beside its [`Participant`].
+/// What a KaY has counted beside its [participants](crate::Participant).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KayCounters {
     /// Frames that are no MKPDUs: EAPOL of another kind, or malformed (`invalid-eapol-frame-rx`).
     pub in_invalid_eapol: u64,
-    /// MKPDUs under a CKN that is not ours (`eapol-mk-no-cfn`).
+    /// MKPDUs under a CKN that is none of ours (`eapol-mk-no-cfn`).
     pub in_no_ckn: u64,
     /// Events that nobody fetched in time.
     pub events_lost: u64,
@@ -132,16 +146,30 @@ pub struct KayCounters {
 pub struct LastSak {
     /// Its name.
     pub ki: Ki,
+    /// The CKN of the CAK that it came under.
+    pub ckn: Ckn,
     /// When it was made or received.
     pub at: Duration,
     /// Why we made it; `None` if another key server did.
     pub reason: Option<RekeyReason>,
 }
 
+/// Whether keys stay in use though the participant that they came from has no session any more, as another is about to
+/// replace them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// They would if need be.
+    Ready,
+    /// They do.
+    On,
+    /// They must not: nonces may be in use twice.
+    Barred,
+}
+
 /// The key agreement entity of a port. See the [module](self).
 pub struct Kay<R> {
-    policy: LogonPolicy,
-    participant: Participant<R>,
+    config: KayConfig,
+    slots: Slots<R>,
     port: ControlledPort,
     /// When something came in last.
     now: Duration,
@@ -149,10 +177,11 @@ pub struct Kay<R> {
     outcome: MkaOutcome,
     /// Since when there has been no session.
     pending_since: Duration,
+    hold: Hold,
 
-    /// A SAK that waits for our SSCI.
-    agreed: Option<AgreedSak>,
     last_sak: Option<LastSak>,
+    /// Its AN.
+    last_an: Option<An>,
     /// A SAK whose SSCIs may be in use twice.
     barred: Option<Ki>,
     /// A SAK that an earlier run has transmitted with.
@@ -162,12 +191,14 @@ pub struct Kay<R> {
 
     events: VecDeque<KayEvent>,
     counters: KayCounters,
+    /// What participants have counted that are no more.
+    removed: ParticipantCounters,
     last_source: Option<MacAddress>,
     unknown_ckn: Option<Ckn>,
 }
 
 impl<R: Random> Kay<R> {
-    /// The KaY of a port that is down, with one participant: the CAK `cak` under the name `ckn`.
+    /// The KaY of a port that is down, with one participant: the CAK `cak` under the name `ckn`, with the preference 0.
     ///
     /// # Errors
     /// See [`ParticipantError`].
@@ -178,36 +209,55 @@ impl<R: Random> Kay<R> {
         random: R,
         now: Duration,
     ) -> Result<Self, ParticipantError> {
-        let mut participant = Participant::new(config.participant, cak, ckn, random, now)?;
-        participant.set_port_enabled(now, false);
+        let mut kay = Self::without_participants(config, now)?;
+        match kay.add_participant(now, cak, ckn, 0, random) {
+            Ok(()) | Err(AddError::Known | AddError::Full) => Ok(kay),
+            Err(AddError::Participant(error)) => Err(error),
+        }
+    }
+
+    /// The KaY of a port that is down, without a participant: the port stays closed until one is
+    /// [added](Self::add_participant).
+    ///
+    /// # Errors
+    /// [`ParticipantError::Config`].
+    pub fn without_participants(
+        config: KayConfig,
+        now: Duration,
+    ) -> Result<Self, ParticipantError> {
+        config.participant.check().map_err(ParticipantError::Config)?;
         Ok(Self {
-            policy: config.policy,
-            participant,
+            config,
+            slots: Slots::new(),
             port: ControlledPort::new(config.port),
             now,
             port_enabled: false,
             outcome: MkaOutcome::Pending,
             pending_since: now,
-            agreed: None,
+            hold: Hold::Ready,
             last_sak: None,
+            last_an: None,
             barred: None,
             used_before: None,
             setbacks: Setbacks::default(),
             pns: PnHistory::default(),
             events: VecDeque::with_capacity(MAX_EVENTS),
             counters: KayCounters::default(),
+            removed: ParticipantCounters::default(),
             last_source: None,
             unknown_ckn: None,
         })
     }
 
     /// `portEnabled`: whether the link is up. Without it there are no peers and no keys, and the port is closed.
-    /// When it comes back, a new MI is taken.
+    /// When it comes back, new MIs are taken.
     pub fn set_port_enabled(&mut self, now: Duration, enabled: bool) {
         if enabled != self.port_enabled {
             self.port_enabled = enabled;
             self.pending_since = now;
-            self.participant.set_port_enabled(now, enabled);
+            for slot in self.slots.iter_mut() {
+                slot.participant.set_port_enabled(now, enabled);
+            }
         }
         self.settle(now);
     }
@@ -221,18 +271,18 @@ impl<R: Random> Kay<R> {
         if !self.port_enabled {
             return Err(Discard::PortDisabled);
         }
-        let ethertype = self.participant.config().framing.ethertype;
+        let ethertype = self.config.participant.framing.ethertype;
         let received = Received::parse(octets, ethertype).map_err(|error| {
             self.counters.in_invalid_eapol += 1;
             Discard::Decode(error)
         })?;
         self.last_source = Some(received.frame().source);
-        if received.ckn() != self.participant.ckn() {
+        let Some(slot) = self.slots.get_mut(received.ckn()) else {
             self.counters.in_no_ckn += 1;
             self.unknown_ckn = Some(*received.ckn());
             return Err(Discard::UnknownCkn);
-        }
-        let result = self.participant.handle_received(now, received);
+        };
+        let result = slot.participant.handle_received(now, received);
         // What a stranger sends is not worth more than its ICV.
         if matches!(result, Ok(()) | Err(Discard::OwnMi)) {
             self.settle(now);
@@ -242,10 +292,14 @@ impl<R: Random> Kay<R> {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Duration) {
-        self.participant.handle_timeout(now);
+        for slot in self.slots.iter_mut() {
+            slot.participant.handle_timeout(now);
+        }
         self.port.handle_timeout(now);
-        if let Some(ki) = self.setbacks.take_due(now) {
-            self.participant.sak_abandoned(now, ki);
+        if let Some(ki) = self.setbacks.take_due(now)
+            && let Some(slot) = self.slots.owner_mut(ki).filter(|slot| slot.principal)
+        {
+            slot.participant.sak_abandoned(now, ki);
         }
         self.settle(now);
     }
@@ -265,9 +319,11 @@ impl<R: Random> Kay<R> {
 
     /// Asks for a new SAK. `false` if we are not the key server of a session: then it is not ours to make.
     pub fn request_rekey(&mut self, now: Duration) -> bool {
-        let ours = self.serves();
+        let Some(slot) = self.slots.principal_mut() else { return false };
+        let ours = slot.participant.key_server() == KeyServer::Us
+            && slot.participant.agreement() == Agreement::Secured;
         if ours {
-            self.participant.request_rekey(now);
+            slot.participant.request_rekey(now);
             self.settle(now);
         }
         ours
@@ -280,22 +336,22 @@ impl<R: Random> Kay<R> {
         interval: Option<Duration>,
         on_member_loss: bool,
     ) {
-        self.participant.set_rekeying(interval, on_member_loss);
+        self.config.participant.rekey_interval = interval;
+        self.config.participant.rekey_on_member_loss = on_member_loss;
+        for slot in self.slots.iter_mut() {
+            slot.participant.set_rekeying(interval, on_member_loss);
+        }
         self.settle(now);
     }
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next, at the latest. `None` if never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        [
-            self.participant.poll_timeout(self.now),
-            self.port.poll_timeout(),
-            self.setbacks.due(),
-            self.failure_due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let participants = self.slots.iter().map(|slot| slot.participant.poll_timeout(self.now));
+        participants
+            .chain([self.port.poll_timeout(), self.setbacks.due(), self.failure_due()])
+            .flatten()
+            .min()
     }
 
     /// Writes the frame that is due now, if one is, and returns its length. Call until there is none.
@@ -304,9 +360,8 @@ impl<R: Random> Kay<R> {
         now: Duration,
         buffer: &mut [u8; MAX_FRAME_LEN],
     ) -> Option<usize> {
-        let len = self.participant.poll_transmit(now, buffer);
         self.now = self.now.max(now);
-        len
+        self.slots.iter_mut().find_map(|slot| slot.participant.poll_transmit(now, buffer))
     }
 
     /// The next order to the data plane.
@@ -319,16 +374,22 @@ impl<R: Random> Kay<R> {
         self.events.pop_front()
     }
 
-    /// The participant.
-    #[must_use]
-    pub const fn participant(&self) -> &Participant<R> {
-        &self.participant
-    }
-
     /// The Controlled Port.
     #[must_use]
     pub const fn port(&self) -> &ControlledPort {
         &self.port
+    }
+
+    /// The configuration, with what [`Self::set_rekeying`] has changed of it.
+    #[must_use]
+    pub const fn config(&self) -> &KayConfig {
+        &self.config
+    }
+
+    /// Whether the random generator of a participant has failed, and the participant with it.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.slots.iter().any(|slot| slot.participant.has_failed())
     }
 
     /// How MKA fares.
@@ -349,7 +410,7 @@ impl<R: Random> Kay<R> {
         self.last_sak.as_ref()
     }
 
-    /// What has been counted, beside [`Participant::counters`].
+    /// What has been counted, beside [`Participant::counters`](crate::Participant::counters).
     #[must_use]
     pub const fn counters(&self) -> &KayCounters {
         &self.counters
@@ -361,7 +422,7 @@ impl<R: Random> Kay<R> {
         self.last_source
     }
 
-    /// The last CKN heard that is not ours.
+    /// The last CKN heard that is none of ours.
     #[must_use]
     pub const fn unknown_ckn(&self) -> Option<&Ckn> {
         self.unknown_ckn.as_ref()
@@ -369,10 +430,10 @@ impl<R: Random> Kay<R> {
 }
 
 /// Shows no key.
-impl<R> fmt::Debug for Kay<R> {
+impl<R: Random> fmt::Debug for Kay<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kay")
-            .field("participant", &self.participant)
+            .field("principal", &self.principal())
             .field("outcome", &self.outcome)
             .field("state", &self.port.state())
             .field("port", &self.port.port())

@@ -182,6 +182,40 @@ pub struct ParticipantCounters {
     pub events_lost: u64,
 }
 
+impl ParticipantCounters {
+    /// Adds what another participant has counted.
+    pub(crate) const fn add(&mut self, other: &Self) {
+        let Self {
+            in_mkpdu,
+            in_sak_mkpdu,
+            out_mkpdu,
+            out_sak_mkpdu,
+            in_icv_errors,
+            in_invalid,
+            in_bad_message_number,
+            in_own,
+            peer_list_errors,
+            sak_cipher_mismatch,
+            sak_unwrap_errors,
+            out_errors,
+            events_lost,
+        } = *other;
+        self.in_mkpdu += in_mkpdu;
+        self.in_sak_mkpdu += in_sak_mkpdu;
+        self.out_mkpdu += out_mkpdu;
+        self.out_sak_mkpdu += out_sak_mkpdu;
+        self.in_icv_errors += in_icv_errors;
+        self.in_invalid += in_invalid;
+        self.in_bad_message_number += in_bad_message_number;
+        self.in_own += in_own;
+        self.peer_list_errors += peer_list_errors;
+        self.sak_cipher_mismatch += sak_cipher_mismatch;
+        self.sak_unwrap_errors += sak_unwrap_errors;
+        self.out_errors += out_errors;
+        self.events_lost += events_lost;
+    }
+}
+
 /// Events that wait to be fetched. Bounded: the oldest make room.
 pub(crate) struct Events {
     queue: VecDeque<Event>,

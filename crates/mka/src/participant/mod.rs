@@ -13,6 +13,7 @@
 //! | `election` | who is key server |
 //! | `decision` | whether and how to use MACsec |
 //! | `sak_rules` | when the key server makes a SAK |
+//! | `place` | its place among the participants of its port |
 //! | `client` | what the others do with it |
 //! | `sak` | the SAK agreed on, its members and SSCIs |
 //! | `key_use` | SAK Use in both directions |
@@ -26,6 +27,7 @@ mod event;
 mod key_use;
 mod numbers;
 mod peers;
+mod place;
 mod receive;
 mod sak;
 mod sak_rules;
@@ -41,6 +43,7 @@ pub use config::{ConfigError, ParticipantConfig, Suites};
 pub use election::KeyServer;
 pub use event::{Discard, Event, MiReason, ParticipantCounters, SakRefusal};
 pub use key_use::{KeyInUse, KeyReport, PeerKeyUse, ReportedKey};
+pub(crate) use place::{Place, UsedAns};
 pub use sak::{AgreedSak, SakInfo, SakMember};
 pub use sak_rules::RekeyReason;
 pub use timers::HELLO_TIME;
@@ -107,6 +110,9 @@ pub struct Participant<R> {
     session_since: Option<Duration>,
     hello: HelloTimer,
 
+    place: Place,
+    /// Another participant was the principal one before us.
+    cak_changed: bool,
     sak: SakState,
     new_sak: Option<AgreedSak>,
     plain_text: bool,
@@ -182,6 +188,8 @@ impl<R: Random> Participant<R> {
             elected_since: now,
             session_since: None,
             hello: HelloTimer::new(config.hello(), now),
+            place: Place::default(),
+            cak_changed: false,
             sak: SakState::new(),
             new_sak: None,
             plain_text: false,
@@ -262,6 +270,9 @@ impl<R: Random> Participant<R> {
     /// Takes the state of the data plane's keys. To be called on every change and, for the PNs, every
     /// half a second; what changes but PNs is sent to the peers at once.
     pub fn report_keys(&mut self, now: Duration, report: KeyReport) {
+        if self.report == report {
+            return;
+        }
         if self.report.differs(&report) {
             self.hello.news();
         }
@@ -480,9 +491,7 @@ impl<R: Random> Participant<R> {
         self.unknown_sak = None;
         // Who is no longer key server stops distributing at once. What was decided stays in force until
         // the new one decides.
-        self.distribution = None;
-        self.rekey_requested = false;
-        self.sak_abandoned = false;
+        self.serve_no_more();
         self.hello.news();
         self.event(Event::KeyServer(elected));
     }

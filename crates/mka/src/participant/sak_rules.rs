@@ -25,6 +25,8 @@ const LAST_KEY_NUMBER: u32 = 0xffff_ff00;
 pub enum RekeyReason {
     /// There is none.
     First,
+    /// The one in use is of another CAK.
+    CakChanged,
     /// The one in use is another key server's, or of another MI of ours.
     KeyServerChanged,
     /// A live peer does not have it.
@@ -55,6 +57,9 @@ impl<R: Random> Participant<R> {
     /// Why a SAK has to be made, if one has, and the policy knows how.
     pub(super) fn rekey_reason(&self, now: Duration, decision: Decision) -> Option<RekeyReason> {
         let Decision::Secure(suite, confidentiality) = decision else { return None };
+        if self.cak_changed {
+            return Some(RekeyReason::CakChanged);
+        }
         let Some(info) = self.sak.info() else { return Some(RekeyReason::First) };
         let Some(distribution) = self.distribution.as_ref().filter(|_| info.own == self.mi) else {
             return Some(RekeyReason::KeyServerChanged);
@@ -129,7 +134,8 @@ impl<R: Random> Participant<R> {
 
     /// The earliest time at which a SAK may be made.
     fn earliest_sak(&self) -> Duration {
-        let mut earliest = self.last_sak.map_or(Duration::ZERO, |last| last + LEAST_INTERVAL);
+        let last_sak = self.last_sak.max(self.place.last_sak);
+        let mut earliest = last_sak.map_or(Duration::ZERO, |last| last + LEAST_INTERVAL);
         if self.peers.potential().next().is_some() {
             // Somebody may be about to join. Nobody makes us wait for more than a Life Time.
             earliest =
@@ -231,6 +237,7 @@ impl<R: Random> Participant<R> {
         self.key_number = key_number;
         self.distribution = Some(Distribution { wrapped, since: now, done: false });
         self.last_sak = Some(now);
+        self.cak_changed = false;
         self.rekey_requested = false;
         self.sak_abandoned = false;
         self.new_sak = Some(AgreedSak { key, an, confidentiality });
@@ -238,7 +245,7 @@ impl<R: Random> Participant<R> {
         self.event(Event::SakGenerated(ki, reason));
     }
 
-    /// The AN after the last one known in the CA, but none that a live member still uses, if one is
+    /// The AN after the last one known on the port, but none that it or a live member still uses, if one is
     /// free: a key server that has restarted knows of none.
     fn next_an(&self) -> An {
         let used = |an: An| {
@@ -246,9 +253,9 @@ impl<R: Random> Participant<R> {
             let theirs = peers
                 .into_iter()
                 .any(|keys| keys.keys().any(|key| key.an == an && (key.rx || key.tx)));
-            theirs || self.report.keys().any(|key| key.an == an)
+            theirs || self.report.keys().any(|key| key.an == an) || self.place.used_ans.contains(an)
         };
-        let first = self.sak.last_an.map_or(An::ALL[0], An::next);
+        let first = self.place.last_an.or(self.sak.last_an).map_or(An::ALL[0], An::next);
         let mut an = first;
         for _ in An::ALL {
             if !used(an) {
@@ -277,9 +284,19 @@ impl<R: Random> Participant<R> {
         self.serves().then(|| decide(&self.config, &self.peers))?
     }
 
-    /// Whether there is anybody to be key server for.
+    /// Whether it is ours to make SAKs, and there is anybody to make them for.
     fn serves(&self) -> bool {
-        self.key_server == KeyServer::Us && self.peers.live().next().is_some()
+        self.place.principal
+            && self.key_server == KeyServer::Us
+            && self.peers.live().next().is_some()
+    }
+
+    /// What is under way for others as key server, or has been asked for, comes to nothing.
+    pub(super) fn serve_no_more(&mut self) {
+        self.distribution = None;
+        self.cak_changed = false;
+        self.rekey_requested = false;
+        self.sak_abandoned = false;
     }
 
     fn decide_plain_text(&mut self) {

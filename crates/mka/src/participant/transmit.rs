@@ -76,7 +76,7 @@ impl<R: Random> Participant<R> {
     /// What we as key server distribute: a SAK until all have it, and only along with the list of
     /// members it was made for.
     fn distributed(&self) -> Option<DistributedSak<'_>> {
-        if self.key_server != KeyServer::Us || self.live_list.is_empty() {
+        if !self.place.principal || self.key_server != KeyServer::Us || self.live_list.is_empty() {
             return None;
         }
         if self.plain_text {

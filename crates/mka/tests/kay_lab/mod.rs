@@ -124,7 +124,7 @@ impl Station {
     }
 
     pub(crate) fn is_key_server(&self) -> bool {
-        self.kay.participant().key_server() == KeyServer::Us
+        self.kay.principal().unwrap().key_server() == KeyServer::Us
     }
 
     pub(crate) fn is_secured(&self) -> bool {
@@ -137,12 +137,12 @@ impl Station {
     }
 
     pub(crate) fn live_peers(&self) -> usize {
-        self.kay.participant().peers().filter(|peer| peer.live).count()
+        self.kay.principal().unwrap().peers().filter(|peer| peer.live).count()
     }
 
     pub(crate) fn generated(&self) -> Vec<RekeyReason> {
         let reason = |event: &KayEvent| match event {
-            KayEvent::Participant(Event::SakGenerated(_, reason)) => Some(*reason),
+            KayEvent::Participant(_, Event::SakGenerated(_, reason)) => Some(*reason),
             _ => None,
         };
         self.events.iter().filter_map(reason).collect()
@@ -150,7 +150,7 @@ impl Station {
 
     pub(crate) fn new_mis(&self) -> Vec<MiReason> {
         let reason = |event: &KayEvent| match event {
-            KayEvent::Participant(Event::NewMi(reason)) => Some(*reason),
+            KayEvent::Participant(_, Event::NewMi(reason)) => Some(*reason),
             _ => None,
         };
         self.events.iter().filter_map(reason).collect()
@@ -167,6 +167,35 @@ impl Station {
         let done = act(&mut self.kay);
         self.drain(now);
         done
+    }
+
+    /// Adds the participant of the CAK with this number.
+    pub(crate) fn add_cak(&mut self, now: Duration, number: u8, preference: u32) {
+        self.add_cak_as(now, number, number, preference);
+    }
+
+    /// Adds a participant with the CAK of one number under the name of another.
+    pub(crate) fn add_cak_as(&mut self, now: Duration, number: u8, name: u8, preference: u32) {
+        self.instance = self.instance.wrapping_add(1 << 32);
+        let random =
+            Seeded { dice: Dice::new(self.instance), fails: Rc::clone(&self.random_fails) };
+        let cak = Cak::new(&[number; 16]).unwrap();
+        self.act(now, |kay| kay.add_participant(now, cak, ckn_of(name), preference, random))
+            .unwrap();
+    }
+
+    pub(crate) fn remove_cak(&mut self, now: Duration, number: u8) {
+        assert!(self.act(now, |kay| kay.remove_participant(now, &ckn_of(number))));
+    }
+
+    pub(crate) fn prefer(&mut self, now: Duration, number: u8, preference: u32) {
+        assert!(self.act(now, |kay| kay.set_preference(now, &ckn_of(number), preference)));
+    }
+
+    /// The number of the CAK whose SAK data is sent with.
+    pub(crate) fn cak_in_use(&self) -> Option<u8> {
+        let ckn = *self.kay.participant_of(self.ki()?)?.ckn();
+        (0..=u8::MAX).find(|number| ckn_of(*number) == ckn)
     }
 
     /// Fetches everything from the KaY and carries out what is due.
@@ -235,7 +264,7 @@ impl Station {
             // Back to the key of before.
             return;
         }
-        let participant = self.kay.participant();
+        let participant = self.kay.participant_of(ki).unwrap();
         let installed = self.installed_at.get(&ki.0).copied().unwrap_or(now);
         let waited = now.saturating_sub(installed) >= TRANSMIT_DELAY;
         let ready = match participant.key_server() {
@@ -345,6 +374,11 @@ impl Node for Station {
         let len = self.kay.poll_transmit(now, &mut buffer)?;
         Some(buffer[..len].to_vec())
     }
+}
+
+/// The name of the CAK with this number; 0 is the one that all stations begin with.
+pub(crate) fn ckn_of(number: u8) -> Ckn {
+    if number == 0 { ckn() } else { Ckn::new(&[0xca, number]).unwrap() }
 }
 
 /// A LAN of stations, and the means to restart them.
@@ -484,7 +518,7 @@ impl KayLab {
 }
 
 fn show(station: &Station) -> String {
-    let (kay, participant) = (&station.kay, station.kay.participant());
+    let (kay, participant) = (&station.kay, station.kay.principal().unwrap());
     let mut shown = format!(
         "{} {} server {} outcome {:?} cp {} {:?}\n  keys {:?} agreed {:?} plane {:?} {:?}\n  peers",
         station.sci,

@@ -21,6 +21,12 @@ pub(crate) struct Seeded {
     pub(crate) fails: Rc<RefCell<bool>>,
 }
 
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed), fails: Rc::new(RefCell::new(false)) }
+    }
+}
+
 impl Random for Seeded {
     fn fill(&mut self, octets: &mut [u8]) -> Result<(), RandomError> {
         if *self.fails.borrow() {
@@ -368,6 +374,10 @@ pub(crate) fn agreed_ki(lan: &Lan<Station>) -> Option<Ki> {
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 /// A link with up to 30 % loss, and everything else that links do to frames.

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mka::{
-    Agreement, Kay, KeyServer, PeerStatus, Random, cp::KeyStatus, key_number, logon::MkaOutcome,
+    Ckn, Kay, KeyServer, Participant, PeerStatus, Random, cp::KeyStatus, key_number,
+    logon::MkaOutcome,
 };
 
 use super::{
@@ -38,7 +39,7 @@ pub(crate) struct LastWell {
 impl LastWell {
     /// To be called after each frame.
     pub(crate) fn note(&mut self, kay: &Kay<impl Random>) {
-        let participant = kay.participant().counters();
+        let participant = kay.participant_counters();
         if participant.in_mkpdu != self.in_mkpdu {
             self.in_mkpdu = participant.in_mkpdu;
             self.in_no_ckn = kay.counters().in_no_ckn;
@@ -52,7 +53,7 @@ impl LastWell {
 
     /// The errors since.
     fn errors_since(&self, kay: &Kay<impl Random>) -> BTreeMap<String, u64> {
-        let participant = kay.participant().counters();
+        let participant = kay.participant_counters();
         [
             ("eapol-mk-no-cfn", kay.counters().in_no_ckn, self.in_no_ckn),
             ("in-mkpdu-icv-verification-errors", participant.in_icv_errors, self.in_icv_errors),
@@ -71,16 +72,16 @@ impl LastWell {
 impl MkaStatus {
     pub(crate) fn of(view: &KayView<'_, impl Random>) -> Self {
         let KayView { kay, now, .. } = view;
-        let (participant, outcome) = (kay.participant(), kay.outcome());
-        let config = participant.config();
-        let member = participant.member();
+        let outcome = kay.outcome();
+        let config = &kay.config().participant;
+        let member = kay.principal().map(Participant::member);
         let mut status = Self {
             policy: policy(config.plain_text_allowed).to_owned(),
             actor: ActorStatus {
                 sci: config.sci.to_string(),
                 priority: config.priority,
-                mi: member.mi.to_string(),
-                mn: member.mn,
+                mi: member.map_or_else(String::new, |member| member.mi.to_string()),
+                mn: member.map_or(0, |member| member.mn),
                 mka_version: config.version,
             },
             key_server: key_server(kay),
@@ -89,13 +90,7 @@ impl MkaStatus {
             secured: outcome == MkaOutcome::Secured,
             failed: outcome == MkaOutcome::Failed,
             cp_state: kay.port().state().to_string(),
-            participants: vec![ParticipantStatus {
-                ckn: participant.ckn().to_string(),
-                active: participant.peers().any(|peer| peer.live),
-                // There is one.
-                principal: participant.agreement() != Agreement::Pending,
-                peers: participant.peers().map(|peer| peer_status(view, &peer)).collect(),
-            }],
+            participants: kay.participants().map(|one| participant_status(view, one)).collect(),
             saks: kay.port().reported().into_iter().flatten().map(|key| sak(kay, key)).collect(),
             last_rekey: kay.last_sak().map(|last| LastRekey {
                 key_identifier: last.ki.to_string(),
@@ -126,7 +121,7 @@ fn policy(plain_text_allowed: bool) -> &'static str {
 
 /// Who is key server, if anybody is whom we have heard.
 pub(crate) fn key_server(kay: &Kay<impl Random>) -> Option<KeyServerStatus> {
-    let participant = kay.participant();
+    let participant = kay.principal()?;
     let (sci, priority, is_self) = match participant.key_server() {
         KeyServer::Nobody => return None,
         KeyServer::Us => (participant.config().sci, participant.config().priority, true),
@@ -138,7 +133,21 @@ pub(crate) fn key_server(kay: &Kay<impl Random>) -> Option<KeyServerStatus> {
     Some(KeyServerStatus { sci: sci.to_string(), priority, is_self })
 }
 
-fn peer_status(view: &KayView<'_, impl Random>, peer: &PeerStatus) -> MkaPeerStatus {
+fn participant_status<R: Random>(
+    view: &KayView<'_, R>,
+    participant: &Participant<R>,
+) -> ParticipantStatus {
+    let ckn = participant.ckn();
+    let principal = view.kay.principal().is_some_and(|principal| principal.ckn() == ckn);
+    ParticipantStatus {
+        ckn: ckn.to_string(),
+        active: participant.peers().any(|peer| peer.live),
+        principal: principal && view.kay.outcome() != MkaOutcome::Pending,
+        peers: participant.peers().map(|peer| peer_status(view, ckn, &peer)).collect(),
+    }
+}
+
+fn peer_status(view: &KayView<'_, impl Random>, ckn: &Ckn, peer: &PeerStatus) -> MkaPeerStatus {
     MkaPeerStatus {
         mi: peer.member.mi.to_string(),
         mn: peer.member.mn,
@@ -146,26 +155,29 @@ fn peer_status(view: &KayView<'_, impl Random>, peer: &PeerStatus) -> MkaPeerSta
         sci: peer.sci.map(|sci| sci.to_string()),
         priority: peer.priority,
         mka_version: peer.version,
-        without_sak: peer.live && is_without_sak(view, peer),
+        without_sak: peer.live && is_without_sak(view, ckn, peer),
     }
 }
 
 /// Whether a peer has had the time to receive with the SAK that we transmit with, and does not. A key server
 /// goes on all the same (802.1X 9.10): nothing else would show it.
-fn is_without_sak(view: &KayView<'_, impl Random>, peer: &PeerStatus) -> bool {
+fn is_without_sak(view: &KayView<'_, impl Random>, ckn: &Ckn, peer: &PeerStatus) -> bool {
     let KayView { kay, now, .. } = view;
-    let config = kay.participant().config();
+    let config = &kay.config().participant;
     let patience = config.life_time() + config.hello_time;
     let has_had_time = kay.last_sak().is_some_and(|last| now.saturating_sub(last.at) > patience);
     let ours = kay.port().reported().into_iter().flatten().find(|key| key.tx);
     has_had_time
         && ours.is_some_and(|ours| {
-            !peer.key_use.is_some_and(|keys| keys.key(ours.ki).is_some_and(|key| key.rx))
+            // Each participant speaks of its own keys.
+            kay.participant_of(ours.ki).is_some_and(|owner| owner.ckn() == ckn)
+                && !peer.key_use.is_some_and(|keys| keys.key(ours.ki).is_some_and(|key| key.rx))
         })
 }
 
 fn sak(kay: &Kay<impl Random>, key: KeyStatus) -> SakStatus {
-    let agreed = kay.participant().sak().filter(|agreed| agreed.ki == key.ki);
+    let agreed = kay.participant_of(key.ki).and_then(|participant| participant.sak());
+    let agreed = agreed.filter(|agreed| agreed.ki == key.ki);
     SakStatus {
         key_identifier: key.ki.to_string(),
         key_number: key_number(key.ki),
@@ -177,14 +189,14 @@ fn sak(kay: &Kay<impl Random>, key: KeyStatus) -> SakStatus {
 }
 
 fn next_rekey(kay: &Kay<impl Random>, now: Duration) -> Option<u64> {
-    let participant = kay.participant();
-    let ours = participant.key_server() == KeyServer::Us && kay.outcome() == MkaOutcome::Secured;
-    let interval = participant.config().rekey_interval.filter(|_| ours)?;
+    let principal = kay.principal()?;
+    let ours = principal.key_server() == KeyServer::Us && kay.outcome() == MkaOutcome::Secured;
+    let interval = principal.config().rekey_interval.filter(|_| ours)?;
     Some((kay.last_sak()?.at + interval).saturating_sub(now).as_secs())
 }
 
 fn counters(view: &KayView<'_, impl Random>) -> BTreeMap<String, u64> {
-    let (own, participant) = (view.kay.counters(), view.kay.participant().counters());
+    let (own, participant) = (view.kay.counters(), view.kay.participant_counters());
     [
         ("in-mkpdu", participant.in_mkpdu),
         ("in-sak-mkpdu", participant.in_sak_mkpdu),

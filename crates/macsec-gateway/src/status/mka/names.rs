@@ -6,6 +6,7 @@ use mka::{MiReason, RekeyReason, SakRefusal};
 pub(crate) const fn rekey_reason(reason: RekeyReason) -> &'static str {
     match reason {
         RekeyReason::First => "there was none",
+        RekeyReason::CakChanged => "another CAK is to be used",
         RekeyReason::KeyServerChanged => "the key server has changed",
         RekeyReason::NewMember => "a peer had none",
         RekeyReason::MemberLost => "a peer has gone",

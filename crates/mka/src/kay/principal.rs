@@ -1,0 +1,120 @@
+//! Which participant is the principal one: the one whose SAKs the port uses (802.1X clause 9.3, 9.14).
+//!
+//! - **Only the key server chooses.** It goes over to a participant that it prefers once every live peer of the present
+//!   principal one is live there as well, so nobody is left behind. Nobody is about to join then, and the last SAK has
+//!   taken the place of the one before: that we transmit with it is told in one participant, and the next SAK would
+//!   come in another, perhaps before that.
+//! - **All others follow** the participant in which the key server sends them a SAK.
+//! - **Who has no live peer left gives way** to one that has: of those the one with the best key server, and the most
+//!   preferred of these.
+//! - A SAK of a participant with a worse key server than the principal one's is kept, and not followed: it is of a CA that not
+//!   all are members of.
+//!
+//! A participant that becomes the principal one as key server makes a new SAK. The keys in use stay until that is in
+//! use in their place, as in any rollover.
+
+use core::time::Duration;
+
+use macsec::Sci;
+
+use super::{
+    Kay, KayEvent,
+    slots::{Slot, Slots},
+};
+use crate::{
+    Ckn, KeyServer, Participant, Random,
+    cp::CpState,
+    participant::{Place, UsedAns},
+};
+
+/// Priority and SCI of a key server. Who has none is behind all others.
+fn server<R: Random>(participant: &Participant<R>) -> (bool, Option<(u8, Sci)>) {
+    let rank = participant.server_rank();
+    (rank.is_none(), rank)
+}
+
+/// Whether all live peers of `present` are live peers of `other`.
+fn covers<R: Random>(other: &Participant<R>, present: &Participant<R>) -> bool {
+    present.live_scis().all(|sci| other.live_scis().any(|live| live == sci))
+}
+
+impl<R: Random> Slots<R> {
+    /// Who is to be the principal participant, as far as that is ours to say.
+    fn best(&self, at_rest: bool) -> Option<&Slot<R>> {
+        let live = || self.iter().filter(|slot| slot.participant.has_session());
+        let present = self.principal();
+        let Some(present) = present.filter(|slot| slot.participant.has_session()) else {
+            let best = live().min_by_key(|slot| server(&slot.participant));
+            return best.or(present).or(self.iter().next());
+        };
+        let ours = |slot: &&Slot<R>| slot.participant.key_server() == KeyServer::Us;
+        if !at_rest || !ours(&present) {
+            return Some(present);
+        }
+        let better = live().filter(ours).find(|slot| {
+            let other = &slot.participant;
+            slot.preference < present.preference
+                && !other.has_potential_peers()
+                && covers(other, &present.participant)
+        });
+        better.or(Some(present))
+    }
+}
+
+impl<R: Random> Kay<R> {
+    /// Sees to it that the right participant is the principal one.
+    pub(super) fn choose_principal(&mut self, now: Duration) {
+        let at_rest = self.port.state() != CpState::Transmitting && !self.rollover_is_under_way();
+        let best = self.slots.best(at_rest).map(|slot| *slot.participant.ckn());
+        self.make_principal(now, best);
+    }
+
+    /// Goes over to the participant `ckn`, in which the key server has sent us a SAK; unless we follow a better one.
+    pub(super) fn follow(&mut self, now: Duration, ckn: &Ckn) {
+        let Some(slot) = self.slots.get(ckn) else { return };
+        let better = self.slots.principal().is_some_and(|present| {
+            present.participant.has_session()
+                && server(&present.participant) < server(&slot.participant)
+        });
+        if !better {
+            self.make_principal(now, Some(*ckn));
+        }
+    }
+
+    fn make_principal(&mut self, now: Duration, ckn: Option<Ckn>) {
+        if self.slots.principal().map(|slot| slot.participant.ckn()) == ckn.as_ref() {
+            return;
+        }
+        for slot in self.slots.iter_mut() {
+            slot.principal = ckn.as_ref() == Some(slot.participant.ckn());
+        }
+        self.tell(KayEvent::Principal(ckn));
+        if self.slots.principal().is_some_and(|slot| slot.agreed.is_some()) {
+            self.note_sak(now, None);
+        }
+    }
+
+    /// Tells the participants what they have to know of the port.
+    pub(super) fn tell_places(&mut self, now: Duration) {
+        let place = self.place();
+        for slot in self.slots.iter_mut() {
+            slot.participant.take_place(now, Place { principal: slot.principal, ..place });
+        }
+    }
+
+    /// The place of a participant that is not the principal one.
+    pub(super) fn place(&self) -> Place {
+        let mut used_ans = UsedAns::default();
+        let ours = self.port.reported().into_iter().flatten().map(|key| key.an);
+        let theirs = self.slots.iter().flat_map(|slot| slot.participant.peers_ans());
+        ours.chain(theirs).for_each(|an| used_ans.add(an));
+        let made = self.last_sak.filter(|last| last.reason.is_some());
+        Place {
+            principal: false,
+            has_keys: !self.port.has_no_keys(),
+            last_an: self.last_an,
+            used_ans,
+            last_sak: made.map(|last| last.at),
+        }
+    }
+}

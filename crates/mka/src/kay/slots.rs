@@ -1,0 +1,207 @@
+//! The participants of a KaY, one for each CAK, in the order in which they are preferred.
+
+use core::{fmt, time::Duration};
+
+use alloc::vec::Vec;
+
+use macsec::{Ki, Sci};
+
+use super::Kay;
+use crate::{
+    AgreedSak, Cak, Ckn, Event, Participant, ParticipantCounters, ParticipantError, Random,
+};
+
+/// How many participants a KaY has at the most: the CAK in use, the next one, a fallback, and as many again on their
+/// way out. Each sends hellos of its own.
+pub const MAX_PARTICIPANTS: usize = 8;
+
+/// Why a participant has not been added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    /// There is one with this CKN.
+    Known,
+    /// There are [`MAX_PARTICIPANTS`].
+    Full,
+    /// It could not be made.
+    Participant(ParticipantError),
+}
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known => f.write_str("CKN: there is a participant of that name"),
+            Self::Full => write!(f, "participants: there are {MAX_PARTICIPANTS} already"),
+            Self::Participant(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for AddError {}
+
+/// A participant and what the KaY keeps along with it.
+pub(super) struct Slot<R> {
+    pub(super) participant: Participant<R>,
+    /// Less is better.
+    pub(super) preference: u32,
+    pub(super) principal: bool,
+    /// A SAK that waits for our SSCI, or for the participant to become the principal one.
+    pub(super) agreed: Option<AgreedSak>,
+}
+
+/// The participants, the most preferred first.
+pub(super) struct Slots<R> {
+    slots: Vec<Slot<R>>,
+}
+
+impl<R: Random> Slots<R> {
+    pub(super) fn new() -> Self {
+        Self { slots: Vec::with_capacity(MAX_PARTICIPANTS) }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<R>> + Clone {
+        self.slots.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<R>> {
+        self.slots.iter_mut()
+    }
+
+    pub(super) fn get(&self, ckn: &Ckn) -> Option<&Slot<R>> {
+        self.slots.iter().find(|slot| slot.participant.ckn() == ckn)
+    }
+
+    pub(super) fn get_mut(&mut self, ckn: &Ckn) -> Option<&mut Slot<R>> {
+        self.slots.iter_mut().find(|slot| slot.participant.ckn() == ckn)
+    }
+
+    pub(super) fn principal(&self) -> Option<&Slot<R>> {
+        self.slots.iter().find(|slot| slot.principal)
+    }
+
+    pub(super) fn principal_mut(&mut self) -> Option<&mut Slot<R>> {
+        self.slots.iter_mut().find(|slot| slot.principal)
+    }
+
+    /// The participant in which the SAK `ki` was agreed on.
+    pub(super) fn owner(&self, ki: Ki) -> Option<&Slot<R>> {
+        self.slots.iter().find(|slot| slot.participant.has_agreed_on(ki))
+    }
+
+    pub(super) fn owner_mut(&mut self, ki: Ki) -> Option<&mut Slot<R>> {
+        self.slots.iter_mut().find(|slot| slot.participant.has_agreed_on(ki))
+    }
+
+    /// Whether a peer is live in any participant.
+    pub(super) fn is_live(&self, sci: Sci) -> bool {
+        self.slots.iter().any(|slot| slot.participant.live_scis().any(|live| live == sci))
+    }
+
+    /// What has happened next, and to whom.
+    pub(super) fn poll_event(&mut self) -> Option<(Ckn, Event)> {
+        self.slots.iter_mut().find_map(|slot| {
+            let event = slot.participant.poll_event()?;
+            Some((*slot.participant.ckn(), event))
+        })
+    }
+
+    fn sort(&mut self) {
+        // Those that are preferred alike stay as they came.
+        self.slots.sort_by_key(|slot| slot.preference);
+    }
+}
+
+impl<R: Random> Kay<R> {
+    /// Adds a participant of another CA: the CAK `cak` under the name `ckn`. It finds its peers beside the others. Which
+    /// participant the port's SAKs come from is for the key server to say: of those that all peers have, the one that
+    /// it prefers. Less is better; among equals, who was there first.
+    ///
+    /// This allocates, once.
+    ///
+    /// # Errors
+    /// See [`AddError`]; nothing has changed then.
+    pub fn add_participant(
+        &mut self,
+        now: Duration,
+        cak: Cak,
+        ckn: Ckn,
+        preference: u32,
+        random: R,
+    ) -> Result<(), AddError> {
+        if self.slots.get(&ckn).is_some() {
+            return Err(AddError::Known);
+        }
+        if self.slots.slots.len() == MAX_PARTICIPANTS {
+            return Err(AddError::Full);
+        }
+        let mut participant = Participant::new(self.config.participant, cak, ckn, random, now)
+            .map_err(AddError::Participant)?;
+        participant.set_port_enabled(now, self.port_enabled);
+        participant.take_place(now, self.place());
+        self.slots.slots.push(Slot { participant, preference, principal: false, agreed: None });
+        self.slots.sort();
+        // `MKA.failed` counts from the newest participant.
+        self.pending_since = now;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Removes the participant with the CKN `ckn`, and erases its CAK. `false` if there is none.
+    ///
+    /// The port's keys stay in use, if they are of this participant and another has live peers, until that one's have
+    /// taken their place; for as long as a change of key server may take at the most
+    /// ([`Timers::replace`](crate::cp::Timers::replace)). If no other has, the port closes.
+    pub fn remove_participant(&mut self, now: Duration, ckn: &Ckn) -> bool {
+        let slots = &mut self.slots.slots;
+        let Some(at) = slots.iter().position(|slot| slot.participant.ckn() == ckn) else {
+            return false;
+        };
+        let removed = slots.remove(at);
+        self.removed.add(removed.participant.counters());
+        drop(removed);
+        self.settle(now);
+        true
+    }
+
+    /// Changes how much the participant with the CKN `ckn` is preferred. `false` if there is none.
+    pub fn set_preference(&mut self, now: Duration, ckn: &Ckn, preference: u32) -> bool {
+        let Some(slot) = self.slots.get_mut(ckn) else { return false };
+        if slot.preference != preference {
+            slot.preference = preference;
+            self.slots.sort();
+            self.settle(now);
+        }
+        true
+    }
+
+    /// The participants, the most preferred first.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant<R>> {
+        self.slots.iter().map(|slot| &slot.participant)
+    }
+
+    /// The participant with the CKN `ckn`.
+    #[must_use]
+    pub fn participant(&self, ckn: &Ckn) -> Option<&Participant<R>> {
+        self.slots.get(ckn).map(|slot| &slot.participant)
+    }
+
+    /// The participant in which the SAK `ki` was agreed on, be it now or of late.
+    #[must_use]
+    pub fn participant_of(&self, ki: Ki) -> Option<&Participant<R>> {
+        self.slots.owner(ki).map(|slot| &slot.participant)
+    }
+
+    /// What all participants have counted, those that have been removed included.
+    #[must_use]
+    pub fn participant_counters(&self) -> ParticipantCounters {
+        let mut counters = self.removed;
+        self.participants().for_each(|participant| counters.add(participant.counters()));
+        counters
+    }
+
+    /// The principal participant: the one whose SAKs the port uses, or is about to. `None` only if there is no
+    /// participant.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Participant<R>> {
+        self.slots.principal().map(|slot| &slot.participant)
+    }
+}
