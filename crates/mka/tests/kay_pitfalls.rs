@@ -57,11 +57,20 @@ fn rekey(lab: &mut KayLab) {
     assert!(lab.lan.with(0, |station, now| station.act(now, |kay| kay.request_rekey(now))));
 }
 
+fn protect_delay(config: &mut KayConfig) {
+    config.participant.delay_protect = true;
+    config.participant.hello_time = Duration::from_millis(500);
+}
+
 /// Pitfalls 6 and 37: Delay Protect is said only by who sends each half a second, and that is no busy loop.
 #[test]
 fn p06_p37_delay_protect_goes_with_a_hello_each_half_a_second() {
     for protect in [false, true] {
-        let mut lab = secured(&configs(|config| config.participant.delay_protect = protect));
+        let mut lab = secured(&configs(|config| {
+            if protect {
+                protect_delay(config);
+            }
+        }));
         let before = lab.lan.sent().len();
         lab.lan.run_for(seconds(100));
         let mut last = [lab.lan.now() - seconds(100); 2];
@@ -81,7 +90,7 @@ fn p06_p37_delay_protect_goes_with_a_hello_each_half_a_second() {
 /// Pitfall 7: no frame that was sent in the last two seconds is below what is told as the lowest PN.
 #[test]
 fn p07_the_lowest_pn_told_is_two_seconds_old() {
-    let mut lab = secured(&configs(|config| config.participant.delay_protect = true));
+    let mut lab = secured(&configs(protect_delay));
     let start = lab.lan.now();
     let before = lab.lan.sent().len();
     lab.lan.run_for(seconds(60));

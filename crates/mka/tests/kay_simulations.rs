@@ -33,7 +33,10 @@ fn lab(seed: u64, members: usize) -> KayLab {
             config.participant.suites = Suites::new(&[suite]).unwrap();
             config.participant.rekey_on_member_loss = dice.chance(300);
             config.participant.rekey_interval = dice.chance(300).then_some(seconds(30));
-            config.participant.delay_protect = dice.chance(200);
+            if dice.chance(200) {
+                config.participant.delay_protect = true;
+                config.participant.hello_time = Duration::from_millis(500);
+            }
             config
         })
         .collect();

@@ -168,7 +168,7 @@ impl<R: Random> Participant<R> {
         let mut seen = seen.unwrap_or(UnknownSak { ki, since: now, mkpdus: 0 });
         seen.mkpdus += 1;
         self.unknown_sak = Some(seen);
-        let hello = self.config.hello();
+        let hello = self.config.hello_time;
         if seen.mkpdus >= UNKNOWN_SAK_MKPDUS && now.saturating_sub(seen.since) > hello {
             self.renew(now, MiReason::UnknownSak);
         }

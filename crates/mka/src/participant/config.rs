@@ -77,7 +77,8 @@ pub struct ParticipantConfig {
     /// MKA Hello Time, 0.5 to 60 seconds; the same at both ends. MKA Life Time is three times that, and 6
     /// seconds at least.
     pub hello_time: Duration,
-    /// Whether the lowest PNs bind. Hellos then come every half a second.
+    /// Whether our lowest PNs bind: peers then drop what has been held up for some 2.5 seconds. It takes a
+    /// [`hello_time`](Self::hello_time) of half a second.
     pub delay_protect: bool,
     /// A key server makes a new SAK when one is that old.
     pub rekey_interval: Option<Duration>,
@@ -121,6 +122,10 @@ impl ParticipantConfig {
             ((1..=3).contains(&self.version), ConfigError::Version),
             (is_group(self.framing.destination), ConfigError::Destination),
             (hello.contains(&self.hello_time), ConfigError::HelloTime),
+            (
+                !self.delay_protect || self.hello_time <= BOUNDED_HELLO_TIME,
+                ConfigError::DelayProtect,
+            ),
             ((1..=Self::MAX_PEERS).contains(&self.max_peers), ConfigError::MaxPeers),
         ] {
             if !fine {
@@ -135,10 +140,6 @@ impl ParticipantConfig {
     pub fn life_time(&self) -> Duration {
         LIFE_TIME.max(self.hello_time.saturating_mul(3))
     }
-
-    pub(crate) fn hello(&self) -> Duration {
-        if self.delay_protect { BOUNDED_HELLO_TIME } else { self.hello_time }
-    }
 }
 
 /// A value in a [`ParticipantConfig`] that is not allowed. It names the field and what is allowed.
@@ -151,6 +152,8 @@ pub enum ConfigError {
     Destination,
     /// `hello_time`.
     HelloTime,
+    /// `delay_protect`, as `hello_time` does not bound it.
+    DelayProtect,
     /// `max_peers`.
     MaxPeers,
     /// `suites`.
@@ -163,6 +166,7 @@ impl fmt::Display for ConfigError {
             Self::Version => "version: must be 1, 2 or 3",
             Self::Destination => "destination: must be a group address",
             Self::HelloTime => "hello time: must be 0.5 to 60 seconds",
+            Self::DelayProtect => "delay protect: needs a hello time of 0.5 seconds",
             Self::MaxPeers => "max peers: must be 1 to 32",
             Self::Suites => "suites: must be one to four, none of them twice",
         })

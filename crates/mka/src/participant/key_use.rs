@@ -58,7 +58,7 @@ impl KeyReport {
                 tx: key.tx,
                 rx: key.rx,
                 // The low half; the other goes into the XPN set.
-                lowest_pn: key.lowest_pn as u32,
+                lowest_pn: told(key.lowest_pn) as u32,
             })
         };
         SakUse {
@@ -70,8 +70,18 @@ impl KeyReport {
     }
 
     pub(crate) fn xpn(&self) -> Xpn {
-        let lowest = |key: Option<KeyInUse>| key.map_or(0, |key| key.lowest_pn);
+        let lowest = |key: Option<KeyInUse>| key.map_or(0, |key| told(key.lowest_pn));
         Xpn::new(0, lowest(self.latest), lowest(self.old))
+    }
+}
+
+/// A lowest PN as it is told. With delay protection nobody may say 0, nor may a lower half alone be that, which peers look
+/// at by itself: the number before will do as well.
+const fn told(lowest_pn: u64) -> u64 {
+    match lowest_pn {
+        0 => 1,
+        pn if pn as u32 == 0 => pn - 1,
+        pn => pn,
     }
 }
 
@@ -136,4 +146,34 @@ pub(crate) fn receives((peer, _): &(&Peer, &Heard), ki: Ki) -> bool {
 /// Whether a peer transmits with the key `ki`.
 pub(crate) fn transmits(peer: &Peer, ki: Ki) -> bool {
     peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.ki == ki && key.tx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lowest_pn_is_told_as_zero_in_either_place() {
+        let key = |lowest_pn| {
+            let (ki, an) = (Ki([7; 16]), An::ALL[1]);
+            Some(KeyInUse { ki, an, tx: true, rx: true, lowest_pn, next_pn: lowest_pn })
+        };
+        for (own, told) in [
+            (0, 1),
+            (1, 1),
+            (0xffff_ffff, 0xffff_ffff),
+            (1 << 32, 0xffff_ffff),
+            (3 << 32 | 9, 3 << 32 | 9),
+        ] {
+            let report = KeyReport { latest: key(own), old: key(own), ..KeyReport::default() };
+            let (sak_use, xpn) = (report.sak_use(true), report.xpn());
+            let [latest, old] = sak_use.keys.unwrap();
+            assert!(latest.lowest_pn != 0 && old.lowest_pn != 0);
+            assert_eq!(xpn.latest_lowest_pn(latest.lowest_pn), told);
+            assert_eq!(xpn.old_lowest_pn(old.lowest_pn), told);
+        }
+        // Nor where there is no key.
+        let none = KeyReport::default().sak_use(true).keys.unwrap();
+        assert_eq!(none.map(|key| key.lowest_pn), [1, 1]);
+    }
 }

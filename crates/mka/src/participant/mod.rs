@@ -187,7 +187,7 @@ impl<R: Random> Participant<R> {
             peers,
             elected_since: now,
             session_since: None,
-            hello: HelloTimer::new(config.hello(), now),
+            hello: HelloTimer::new(config.hello_time, now),
             place: Place::default(),
             cak_changed: false,
             sak: SakState::new(),
