@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::{
     config::{
-        Config, Fault, Isolation, Key, Loaded, MkaConfig, Policy, PortConfig, StaticKeys, Warning,
+        Config, Fault, Isolation, Key, Loaded, MkaConfig, MkaKey, Policy, PortConfig, StaticKeys,
+        Warning,
     },
     exit,
 };
@@ -178,12 +179,7 @@ fn write_mka(f: &mut fmt::Formatter<'_>, mka: &MkaConfig) -> fmt::Result {
         Policy::ShouldSecure => "IN CLEAR WITHOUT IT (should-secure)",
     };
     line(f, "keys", &format!("MKA, {policy}"))?;
-    line(f, "CKN", &mka.ckn.to_string())?;
-    let bits = match mka.cak.length() {
-        KeyLength::Bits128 => 128,
-        KeyLength::Bits256 => 256,
-    };
-    line(f, "  key check", &format!("{}, {bits} bits", mka.cak.check))?;
+    mka.keys.iter().try_for_each(|key| write_cak(f, key))?;
     let others = mka.suites.as_slice().iter().skip(1).copied().map(CipherSuite::name);
     line(f, "also taken", &others.collect::<Vec<_>>().join(", "))?;
     let key_server = match mka.priority {
@@ -197,6 +193,21 @@ fn write_mka(f: &mut fmt::Formatter<'_>, mka: &MkaConfig) -> fmt::Result {
     line(f, "new SAK", &format!("{by_age}{by_loss}"))?;
     line(f, "hello", &format!("every {} ms", mka.hello_time.as_millis()))?;
     unusual(mka).chunks(3).try_for_each(|few| line(f, "EAPOL", &few.join(", ")))
+}
+
+fn write_cak(f: &mut fmt::Formatter<'_>, key: &MkaKey) -> fmt::Result {
+    line(f, "CKN", &key.ckn.to_string())?;
+    let bits = match key.cak.length() {
+        KeyLength::Bits128 => 128,
+        KeyLength::Bits256 => 256,
+    };
+    line(f, "  key check", &format!("{}, {bits} bits", key.cak.check))?;
+    let start = key.start.map(|start| format!("from {start}"));
+    let end = key.end.map(|end| format!("until {end}"));
+    let valid: Vec<_> = start.into_iter().chain(end).collect();
+    line(f, "  valid", &valid.join(" "))?;
+    let fallback = if key.fallback { "fallback: while no other key has a live peer" } else { "" };
+    line(f, "  use", fallback)
 }
 
 /// What peers must be able to take, or set up too.

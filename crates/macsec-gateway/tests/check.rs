@@ -161,6 +161,15 @@ hello_time = 500
 mka_version = 1
 icv_indicator = true
 set_order = \"standard\"
+[[port.mka.key]]
+ckn = \"02\"
+cak = \"00112233445566778899aabbccddee0100112233445566778899aabbccddee02\"
+start = 2026-12-01T01:00:00+01:00
+end = 2026-12-31T00:00:00Z
+[[port.mka.key]]
+ckn = \"03\"
+cak = \"00112233445566778899aabbccddee0100112233445566778899aabbccddee03\"
+fallback = true
 ";
 
 #[test]
@@ -193,6 +202,12 @@ port wan1: uplink eth2, TAP wan1
   keys          MKA, IN CLEAR WITHOUT IT (should-secure)
   CKN           00000000000000000000000000000000000000000000000000000000000000ff
     key check   7b8d717eccefaef526c21a04822d845c, 256 bits
+  CKN           02
+    key check   95ba320cbe638260d441a835beb76fe4, 256 bits
+    valid       from 2026-12-01T00:00:00Z until 2026-12-31T00:00:00Z
+  CKN           03
+    key check   0fadd2a03930047b54e2c704fbd1b2a2, 256 bits
+    use         fallback: while no other key has a live peer
   also taken    gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
   key server    never
   new SAK       every 3600 s, when a peer has gone
@@ -212,6 +227,8 @@ port wan1: uplink eth2, TAP wan1
 {file}:14: port.wan1.mka.cak: {better}
 {file}:15: port.wan1.mka.key_server_priority: 255 is never: without an end that is less, there is no key
 {file}:17: port.wan1.mka.policy: must-secure, after the roll-out: whoever drops MKPDUs opens this port
+{file}:28: port.wan1.mka.key.1.cak: {better}
+{file}:33: port.wan1.mka.key.2.cak: {better}
 "
         )
     );

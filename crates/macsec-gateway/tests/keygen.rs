@@ -184,9 +184,9 @@ fn mka_fragments(arguments: &[&str]) -> [String; 2] {
 fn fragments_for_mka_pass_the_check_and_fit_each_other() {
     let fragments = mka_fragments(&[]);
     let [a, b] = fragments.each_ref().map(|fragment| port(fragment).mka.expect("there"));
-    assert!(a.ckn == b.ckn && a.cak == b.cak && a.suites == b.suites);
-    assert_eq!(a.ckn.octets().len(), 16);
-    assert_eq!(a.cak.length(), KeyLength::Bits256);
+    assert!(a.keys == b.keys && a.suites == b.suites);
+    assert_eq!(a.keys[0].ckn.octets().len(), 16);
+    assert_eq!(a.keys[0].cak.length(), KeyLength::Bits256);
     assert_eq!(a.suites.as_slice(), [CipherSuite::GcmAesXpn256]);
     // One of them makes the SAKs, whatever their addresses.
     assert_eq!((a.priority, b.priority), (16, 32));
@@ -198,23 +198,26 @@ fn fragments_for_mka_pass_the_check_and_fit_each_other() {
         assert_eq!(cak.len(), "cak = \"\"".len() + 64);
     }
     let other = port(&mka_fragments(&[])[0]).mka.expect("there");
-    assert!(other.ckn != a.ckn && other.cak != a.cak, "never the same twice");
+    assert!(
+        other.keys[0].ckn != a.keys[0].ckn && !other.has_cak_of(&a.keys[0]),
+        "never the same twice"
+    );
 }
 
 #[test]
 fn fragments_for_mka_are_as_asked_for() {
     let of = |arguments: &[&str]| port(&mka_fragments(arguments)[0]).mka.expect("there");
     let short = of(&["--bits", "128"]);
-    assert_eq!(short.cak.length(), KeyLength::Bits128);
+    assert_eq!(short.keys[0].cak.length(), KeyLength::Bits128);
     // No more bits than the CAK has.
     assert_eq!(short.suites.as_slice(), [CipherSuite::GcmAesXpn128]);
     for suite in CipherSuite::ALL {
         assert_eq!(of(&["--suite", suite.name()]).suites.as_slice(), [suite]);
     }
     for len in ["1", "5", "32"] {
-        assert_eq!(of(&["--ckn-len", len]).ckn.octets().len().to_string(), len);
+        assert_eq!(of(&["--ckn-len", len]).keys[0].ckn.octets().len().to_string(), len);
     }
-    assert_eq!(of(&["--ckn", "0aBc"]).ckn.octets(), [0x0a, 0xbc]);
+    assert_eq!(of(&["--ckn", "0aBc"]).keys[0].ckn.octets(), [0x0a, 0xbc]);
 }
 
 #[test]
@@ -232,7 +235,9 @@ fn a_cak_can_be_written_to_a_file_of_its_own() {
     let cak = hex::decode(text.trim_end()).expect("hexadecimal digits");
     for fragment in both {
         assert!(!fragment.contains(text.trim_end()) && !fragment.contains("cak = "), "{fragment}");
-        assert!(port(&fragment).mka.expect("there").cak() == Cak::new(&cak).expect("a CAK"));
+        assert!(
+            port(&fragment).mka.expect("there").keys[0].cak() == Cak::new(&cak).expect("a CAK")
+        );
     }
 }
 

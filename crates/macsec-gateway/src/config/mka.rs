@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use ::mka::{
-    Cak, Ckn, ETHERTYPE_EAPOL, Framing, KayConfig, KeyLength, NEAREST_NON_TPMR_BRIDGE,
-    ParticipantConfig, SetOrder, Suites, logon::LogonPolicy, order::Controls,
+    ETHERTYPE_EAPOL, Framing, KayConfig, NEAREST_NON_TPMR_BRIDGE, ParticipantConfig, SetOrder,
+    Suites, logon::LogonPolicy, order::Controls,
 };
 use macsec::{MacAddress, Sci};
 
 use super::{
-    KeyCheck, MAX_PEERS, PortConfig, Source,
-    key_text::{ANY_LENGTH, CAK},
-    reader::{Found, Report, Spot, Table, value_or},
+    MAX_PEERS, PortConfig, Source,
+    mka_keys::{self, MkaKey},
+    reader::{Report, Spot, Table, value_or},
     registry::Registry,
 };
 
-/// `[port.mka]`: MKA with a pre-shared CAK.
+/// `[port.mka]`: MKA with pre-shared CAKs.
 #[derive(Debug, PartialEq)]
 pub struct MkaConfig {
-    /// The name of the CAK, 1 to 32 octets. It is no secret.
-    pub ckn: Ckn,
-    /// The CAK.
-    pub cak: CakKey,
+    /// The CAKs, 1 to [`MAX_KEYS`](super::MAX_KEYS), each with a CKN of its own: that of
+    /// `[port.mka]` itself, if it has one, then those of `[[port.mka.key]]`. At most one is the
+    /// fallback, and never the only one.
+    pub keys: Vec<MkaKey>,
     /// Key Server Priority: less is better, 255 is never. Default 16.
     pub priority: u8,
     /// The cipher suites that may be used, the most wanted first. Default: the port's one.
@@ -85,18 +85,14 @@ impl PortConfig {
 }
 
 impl MkaConfig {
-    /// The CAK. Whoever gets it has to keep it as closely as this does.
-    #[must_use]
-    pub fn cak(&self) -> Cak {
-        self.cak.cak.clone()
-    }
-
-    /// Whether a session can go on when this configuration is replaced by `other`. If not, the port
-    /// begins anew, as a participant that nobody has seen yet.
+    /// Whether a session can go on when this configuration is replaced by `other`: one CAK at least
+    /// is in both under the same CKN, and peers see nothing else change. If not, the port begins
+    /// anew, as a participant that nobody has seen yet.
     #[must_use]
     pub fn keeps_session(&self, other: &Self) -> bool {
-        let Self { rekey_interval: _, rekey_on_peer_loss: _, cak, .. } = self;
-        let agreement = |of: &Self| (of.ckn, of.priority, of.suites, of.policy);
+        let Self { rekey_interval: _, rekey_on_peer_loss: _, keys, .. } = self;
+        let stays = keys.iter().any(|key| other.has_cak_of(key));
+        let agreement = |of: &Self| (of.priority, of.suites, of.policy);
         let wire = |of: &Self| {
             (
                 of.destination,
@@ -107,31 +103,13 @@ impl MkaConfig {
                 of.set_order,
             )
         };
-        *cak == other.cak && agreement(self) == agreement(other) && wire(self) == wire(other)
+        stays && agreement(self) == agreement(other) && wire(self) == wire(other)
     }
-}
 
-/// A CAK, never shown, zeroed on drop.
-///
-/// Equal keys are known by their check value: no octets are compared.
-#[derive(Debug)]
-pub struct CakKey {
-    cak: Cak,
-    /// The name of the CAK where its CKN will not do: it follows from the key alone.
-    pub check: KeyCheck,
-}
-
-impl CakKey {
-    /// Its length.
+    /// Whether one of the keys has the CAK of `key`, under its CKN.
     #[must_use]
-    pub const fn length(&self) -> KeyLength {
-        self.cak.length()
-    }
-}
-
-impl PartialEq for CakKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.check == other.check
+    pub fn has_cak_of(&self, key: &MkaKey) -> bool {
+        self.keys.iter().any(|other| other.ckn == key.ckn && other.cak == key.cak)
     }
 }
 
@@ -155,7 +133,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) lax: &'a [(Spot, &'static str)],
 }
 
-const CKN_RULE: &str = "2 to 64 hexadecimal digits, an even number of them";
 const INTERVAL_RULE: &str = "0 or 30 to 2592000";
 const DESTINATION_RULE: &str = "a group address, as 01-80-c2-00-00-03: the first octet odd";
 const ETHERTYPE_RULE: &str = "0x0600 to 0xffff, but for 0x88e5 (MACsec), 0x8100 and 0x88a8 (VLAN), and for bypass_ethertypes";
@@ -168,8 +145,7 @@ pub(super) fn read(
     source: &Source<'_>,
     registry: &mut Registry,
 ) -> Option<MkaConfig> {
-    let ckn = table.required(report, "ckn", CKN_RULE, |text| text.parse::<Ckn>().ok());
-    let cak = cak(report, &mut table, around.suites, ckn.as_ref(), source, registry);
+    let keys = mka_keys::read(report, &mut table, around.suites, source, registry);
     let priority = priority(report, &mut table);
     let policy = policy(report, &mut table, around.lax);
     let rekey_interval = table.whole(report, "rekey_interval", INTERVAL_RULE, |seconds| {
@@ -195,8 +171,7 @@ pub(super) fn read(
     table.finish(report);
 
     Some(MkaConfig {
-        ckn: ckn?.value,
-        cak: cak?,
+        keys: keys?,
         priority,
         suites: around.suites?,
         policy,
@@ -209,38 +184,6 @@ pub(super) fn read(
         icv_indicator,
         set_order: value_or(set_order, SetOrder::default()),
     })
-}
-
-fn cak(
-    report: &mut Report,
-    table: &mut Table<'_>,
-    suites: Option<Suites>,
-    ckn: Option<&Found<Ckn>>,
-    source: &Source<'_>,
-    registry: &mut Registry,
-) -> Option<CakKey> {
-    if !CAK.is_given(table) {
-        CAK.missing(report, table);
-    }
-    let Found { value: text, at } = CAK.read(report, table, source)?;
-    let octets = text.into_octets(report, &at, ANY_LENGTH, |_| true)?;
-    let Ok(cak) = Cak::new(&octets) else {
-        report.fault(&at, "random digits: they are all zero");
-        return None;
-    };
-    let ckn = ckn?;
-    if ckn.value.octets() == octets.as_slice() {
-        report.fault(&ckn.at, "other digits than the CAK's: every MKPDU shows the CKN");
-        return None;
-    }
-    let wide =
-        suites.and_then(|suites| suites.as_slice().iter().find(|s| s.key_len() == 32).copied());
-    if let Some(suite) = wide.filter(|_| cak.length() == KeyLength::Bits128) {
-        let reason = "no SAK is safer than the CAK that it travels under";
-        report.warn(&at, format!("64 hexadecimal digits for {suite}: {reason}"));
-    }
-    let check = KeyCheck::of_octets(&octets);
-    registry.claim_cak(report, check, &at, ckn).then_some(CakKey { cak, check })
 }
 
 fn priority(report: &mut Report, table: &mut Table<'_>) -> u8 {

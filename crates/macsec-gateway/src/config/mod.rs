@@ -11,6 +11,8 @@
 //! | `reader` | tables read key by key, with the place of every value |
 //! | `port` | what a port is made of |
 //! | `mka` | how a port agrees on keys |
+//! | `mka_keys` | the CAKs of a port, and when each is valid |
+//! | `timestamp` | instants |
 //! | `static_keys`, `key` | keys given by hand |
 //! | `key_text` | where the octets of a key come from |
 //! | `private_file` | files that only their owner may read |
@@ -20,11 +22,13 @@ mod fault;
 mod key;
 mod key_text;
 mod mka;
+mod mka_keys;
 mod port;
 mod private_file;
 mod reader;
 mod registry;
 mod static_keys;
+mod timestamp;
 
 use std::path::{Path, PathBuf};
 
@@ -36,10 +40,12 @@ use crate::port::inner_mtu;
 pub use crate::port::MAX_PEERS;
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
-pub use mka::{CakKey, MkaConfig, Policy};
+pub use mka::{MkaConfig, Policy};
+pub use mka_keys::{CakKey, MAX_KEYS, MkaKey};
 use private_file::Contents;
 use reader::{Report, Table};
 use registry::Registry;
+pub use timestamp::{Timestamp, TimestampError};
 
 /// Where the control socket is, unless the file says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/macsec/control.sock";

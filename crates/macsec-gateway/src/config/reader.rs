@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 use super::{
     Config, Loaded,
     fault::{Fault, Warning, file_name, one_line},
+    timestamp::{TIMESTAMP_RULE, Timestamp},
 };
 
 /// Keys whose values are never shown.
@@ -320,6 +321,18 @@ impl<'i> Table<'i> {
         None
     }
 
+    /// An instant in whole seconds: a date-time of TOML with an offset.
+    pub(super) fn timestamp(
+        &mut self,
+        report: &mut Report,
+        key: &'static str,
+    ) -> Option<Found<Timestamp>> {
+        self.read(report, key, TIMESTAMP_RULE, |value| match value {
+            DeValue::Datetime(time) => time.to_string().parse().ok(),
+            _ => None,
+        })
+    }
+
     /// The tables of the array `key`, as many as `count` allows, called by their number from 1 on.
     pub(super) fn tables(
         &mut self,
@@ -329,7 +342,9 @@ impl<'i> Table<'i> {
         allowed: &str,
     ) -> Vec<Self> {
         let Some(Found { value, at }) = self.take(report, key) else {
-            report.missing(self, key, allowed);
+            if !count.contains(&0) {
+                report.missing(self, key, allowed);
+            }
             return Vec::new();
         };
         let DeValue::Array(elements) = value else {

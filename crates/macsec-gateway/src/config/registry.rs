@@ -59,7 +59,7 @@ impl Registry {
         let (other, first) = self.caks.entry(cak).or_insert((ckn.value, spot.clone()));
         if *other != ckn.value {
             let reason = format!("{}, under another CKN", first.has_this());
-            report.warn(spot, format!("a CAK of its own keeps links apart; {reason}"));
+            report.warn(spot, format!("a CAK of its own for each CKN; {reason}"));
         }
         true
     }

@@ -97,11 +97,12 @@ impl KayThread {
         port: Address<port_thread::Order>,
         number: u64,
     ) -> Result<Self, String> {
-        let kay = Kay::new(config, mka.cak(), mka.ckn, OsRandom, now())
+        let Some(key) = mka.keys.first() else { return Err("mka: no key".to_owned()) };
+        let kay = Kay::new(config, key.cak(), key.ckn, OsRandom, now())
             .map_err(|error| format!("mka: {error}"))?;
         let thread_error = |error: io::Error| format!("thread for MKA: {error}");
         let (inputs, mailbox) = mailbox().map_err(thread_error)?;
-        let log = KayLog::new(name, mka.ckn);
+        let log = KayLog::new(name, key.ckn);
         let thread = thread::Builder::new().name(format!("kay-{name}")).spawn(move || {
             let panicked = Some("MKA: its thread has panicked".to_owned());
             let mut farewell = Farewell { port: port.clone(), number, reason: panicked };

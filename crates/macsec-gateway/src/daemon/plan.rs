@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use macsec::{CipherSuite, Confidentiality};
 use mka::SetOrder;
 
-use crate::config::{Config, MkaConfig, Policy, PortConfig};
+use crate::config::{Config, MkaConfig, MkaKey, Policy, PortConfig, Timestamp};
 
 /// One step from the configuration in force to the new one.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ const PAUSE: &str = "frames are lost for a moment";
 const NEXT_START: &str = "for keys that are not in use yet";
 const REKEYED: &str = "traffic stops until the other end has the same";
 const SAME_SESSION: &str = "the session goes on";
+const KEYS_STAY: &str = "the session goes on, under the keys that stay";
 const NEW_SESSION: &str = "a new session, traffic stops until it is up (about a second)";
 const OTHER_SESSION: &str = "a new session, traffic stops until the other end has the same";
 const OTHER_TAP: &str =
@@ -146,13 +147,12 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     changes
 }
 
-/// What becomes of MKA. The CAK is told by its check value, which is no secret.
+/// What becomes of MKA.
 fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
+    let mut changes = cak_changes(old, new);
     let on_both = |of: &dyn Fn(&MkaConfig) -> String| (of(old), of(new));
     let seconds = |c: &MkaConfig| c.rekey_interval.map_or(0, |time| time.as_secs()).to_string();
-    let rows: [(&str, (String, String), &str); 13] = [
-        ("ckn", on_both(&|c| c.ckn.to_string()), OTHER_SESSION),
-        ("cak", on_both(&|c| c.cak.check.to_string()), OTHER_SESSION),
+    let rows: [(&str, (String, String), &str); 11] = [
         ("key_server_priority", on_both(&|c| c.priority.to_string()), NEW_SESSION),
         ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), SUITE_SESSION),
         ("policy", on_both(&|c| policy(c.policy).to_owned()), NEW_SESSION),
@@ -165,10 +165,43 @@ fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
         ("icv_indicator", on_both(&|c| c.icv_indicator.to_string()), NEW_SESSION),
         ("set_order", on_both(&|c| set_order(c.set_order).to_owned()), NEW_SESSION),
     ];
-    rows.into_iter()
-        .filter(|(_, (old, new), _)| old != new)
-        .map(|(key, (old, new), effect)| format!("mka.{key} {old} -> {new}: {effect}"))
-        .collect()
+    let rows = rows.into_iter().filter(|(_, (old, new), _)| old != new);
+    changes.extend(
+        rows.map(|(key, (old, new), effect)| format!("mka.{key} {old} -> {new}: {effect}")),
+    );
+    changes
+}
+
+/// Which CAKs come and go. They are told by their CKNs and check values, which are no secret.
+fn cak_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
+    let stays = old.keys.iter().any(|key| new.has_cak_of(key));
+    let effect = if stays { KEYS_STAY } else { OTHER_SESSION };
+    let has = |config: &MkaConfig, ckn| config.keys.iter().any(|key| key.ckn == ckn);
+    let removed = old.keys.iter().filter(|key| !has(new, key.ckn));
+    let mut changes: Vec<_> =
+        removed.map(|key| format!("mka.key {} removed: {effect}", key.ckn)).collect();
+    for key in &new.keys {
+        let ckn = key.ckn;
+        let Some(before) = old.keys.iter().find(|before| before.ckn == ckn) else {
+            changes.push(format!("mka.key {ckn} added: {effect}"));
+            continue;
+        };
+        let instant = |at: Option<Timestamp>| at.map_or("none".to_owned(), |at| at.to_string());
+        let on_both = |of: &dyn Fn(&MkaKey) -> String| (of(before), of(key));
+        let rows = [
+            ("cak", on_both(&|key| key.cak.check.to_string()), effect),
+            ("start", on_both(&|key| instant(key.start)), SAME_SESSION),
+            ("end", on_both(&|key| instant(key.end)), SAME_SESSION),
+            ("fallback", on_both(&|key| key.fallback.to_string()), SAME_SESSION),
+        ];
+        for (name, (old, new), effect) in rows.into_iter().filter(|(_, (old, new), _)| old != new) {
+            changes.push(format!("mka.key {ckn} {name} {old} -> {new}: {effect}"));
+        }
+    }
+    if changes.is_empty() && old.keys != new.keys {
+        changes.push(format!("mka.key in another order: {SAME_SESSION}"));
+    }
+    changes
 }
 
 /// What becomes of the static keys. SAKs are told by their check values, which are no secret.
@@ -300,8 +333,7 @@ mod tests {
     fn each_key_of_mka_is_told_and_the_session_goes_on_where_it_can() {
         let suites = "mka.cipher_suites [gcm-aes-xpn-256] -> [gcm-aes-256, gcm-aes-xpn-256]";
         let cases = [
-            ("ckn = \"0aBc\"", "mka.ckn 01 -> 0abc", OTHER_SESSION),
-            ("cak = \"43434343434343434343434343434343\"", "mka.cak ", OTHER_SESSION),
+            ("cak = \"43434343434343434343434343434343\"", "mka.key 01 cak ", OTHER_SESSION),
             ("key_server_priority = 0", "mka.key_server_priority 16 -> 0", NEW_SESSION),
             ("cipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-256\"]", suites, SUITE_SESSION),
             ("policy = \"should-secure\"", "mka.policy must-secure -> should-secure", NEW_SESSION),
@@ -330,6 +362,64 @@ mod tests {
             assert_eq!(old.keeps_session(new), effect == SAME_SESSION, "{line}");
         }
         assert!(told(&mka(""), &mka("hello_time = 2000")).is_empty());
+    }
+
+    /// `[[port.mka.key]]`, whose CAK is 32 times `octet`.
+    fn key(ckn: &str, octet: &str, lines: &str) -> String {
+        format!("[[port.mka.key]]\nckn = \"{ckn}\"\ncak = \"{}\"\n{lines}\n", octet.repeat(32))
+    }
+
+    #[test]
+    fn keys_come_and_go_and_one_that_stays_keeps_the_session() {
+        let end = "end = 2026-12-01T00:00:00+01:00";
+        let [one, two, three] = [key("01", "41", ""), key("0a", "42", ""), key("03", "43", "")];
+        let [other_cak, ends] = [key("0a", "44", ""), key("0a", "42", end)];
+        let fallback = key("0a", "42", "fallback = true");
+        let [one, two] = [&*one, &*two];
+        let cases = [
+            ([one, ""], [one, two], format!("mka.key 0a added: {KEYS_STAY}")),
+            ([one, two], ["", two], format!("mka.key 01 removed: {KEYS_STAY}")),
+            (
+                [one, two],
+                [two, &three],
+                format!("mka.key 01 removed: {KEYS_STAY}; mka.key 03 added: {KEYS_STAY}"),
+            ),
+            (
+                [one, two],
+                [one, &ends],
+                format!("mka.key 0a end none -> 2026-11-30T23:00:00Z: {SAME_SESSION}"),
+            ),
+            (
+                [one, two],
+                [one, &fallback],
+                format!("mka.key 0a fallback false -> true: {SAME_SESSION}"),
+            ),
+            (
+                [one, ""],
+                [two, ""],
+                format!("mka.key 01 removed: {OTHER_SESSION}; mka.key 0a added: {OTHER_SESSION}"),
+            ),
+        ];
+        for (old, new, expected) in cases {
+            let [old, new] = [old, new].map(|keys| format!("{A}[port.mka]\n{}", keys.concat()));
+            assert_eq!(told(&old, &new), [format!("port a: {expected}")]);
+            let [old, new] = [&old, &new].map(|text| config(text).1.remove(0));
+            let [old, new] = [&old, &new].map(|port| port.mka.as_ref().expect("there"));
+            assert_eq!(old.keeps_session(new), !expected.contains(OTHER_SESSION), "{expected}");
+        }
+        // The same name for another CAK is another key.
+        for (first, effect) in [(one, KEYS_STAY), ("", OTHER_SESSION)] {
+            let [old, new] =
+                [two, &*other_cak].map(|second| format!("{A}[port.mka]\n{first}{second}"));
+            let steps = told(&old, &new);
+            assert!(steps[0].starts_with("port a: mka.key 0a cak "), "{steps:?}");
+            assert!(steps[0].ends_with(&format!(": {effect}")), "{steps:?}");
+            assert!(!steps[0].contains("42424242"), "{steps:?}");
+        }
+        let [old, new] = [[one, two], [two, one]];
+        let [old, new] = [old, new].map(|[a, b]| format!("{A}[port.mka]\n{a}{b}"));
+        let line = format!("port a: mka.key in another order: {SAME_SESSION}");
+        assert_eq!(told(&old, &new), [line]);
     }
 
     #[test]

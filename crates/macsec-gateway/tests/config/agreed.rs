@@ -54,9 +54,11 @@ fn defaults() {
     assert_eq!(port.static_keys, None);
     assert_eq!(port.cipher_suite, CipherSuite::GcmAesXpn256);
     let mka = port.mka.expect("there");
-    assert_eq!(mka.ckn, Ckn::new(b"mka").expect("a CKN"));
-    assert_eq!(mka.cak(), Cak::new(&hex::decode(SAK_256).expect("digits")).expect("a CAK"));
-    assert_eq!(mka.cak.length(), KeyLength::Bits256);
+    let [key] = &mka.keys[..] else { panic!("one key") };
+    assert_eq!(key.ckn, Ckn::new(b"mka").expect("a CKN"));
+    assert_eq!((key.start, key.end, key.fallback), (None, None, false));
+    assert_eq!(key.cak(), Cak::new(&hex::decode(SAK_256).expect("digits")).expect("a CAK"));
+    assert_eq!(key.cak.length(), KeyLength::Bits256);
     assert_eq!(mka.priority, 16);
     assert_eq!(mka.suites.as_slice(), [CipherSuite::GcmAesXpn256]);
     assert_eq!(mka.policy, Policy::MustSecure);
@@ -100,11 +102,11 @@ fn everything_else_than_by_default() {
 fn a_ckn_is_octets() {
     for (text, octets) in [("00", &[0][..]), ("0000", &[0, 0]), ("aBCd", &[0xab, 0xcd])] {
         let mka = the_mka(&with_mka(&format!("ckn = \"{text}\"\ncak_file = \"k256\"")));
-        assert_eq!(mka.ckn.octets(), octets);
+        assert_eq!(mka.keys[0].ckn.octets(), octets);
     }
     let longest = "5a".repeat(32);
     let mka = the_mka(&with_mka(&format!("ckn = \"{longest}\"\ncak_file = \"k256\"")));
-    assert_eq!(mka.ckn.octets(), [0x5a; 32]);
+    assert_eq!(mka.keys[0].ckn.octets(), [0x5a; 32]);
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn configurations_can_be_compared() {
     assert_ne!(the_mka(&text), the_mka(&complete("key_server_priority = 17")));
     let check = hex::decode("0e01b164c708aa176a9fd5906cb4e021").expect("digits");
     let check = KeyCheck(check.try_into().expect("16"));
-    assert_eq!(the_mka(&inline(SAK_128)).cak.check, check);
+    assert_eq!(the_mka(&inline(SAK_128)).keys[0].cak.check, check);
 }
 
 #[test]
@@ -420,10 +422,8 @@ fn a_name_for_two_caks_and_a_cak_of_two_names_are_warned_about() {
     );
     assert_eq!(
         warnings(&two_ports("02", "k128")),
-        [
-            ":14: port.wan1.mka.cak_file: a CAK of its own keeps links apart; port.wan0.mka.cak_file \
-          has this (line 7), under another CKN"
-        ]
+        [":14: port.wan1.mka.cak_file: a CAK of its own for each CKN; port.wan0.mka.cak_file \
+          has this (line 7), under another CKN"]
     );
     // One CA, and two.
     assert_eq!(warnings(&two_ports("01", "k128")), [""; 0]);

@@ -6,6 +6,7 @@ mod common;
 mod accepted;
 mod agreed;
 mod faults;
+mod mka_keys;
 mod properties;
 mod secrets;
 

@@ -1,12 +1,12 @@
 //! Whatever octets a file has, it is refused with reasons or can be put into force.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use macsec::{
     Confidentiality, ConfidentialityOffset, DataKey, KeySlot, Ki, MacAddress, Portable, ReceiveSa,
     ReceiveScSlot, Sak, Salt, Sci, SecY, TransmitSa, ValidateFrames,
 };
-use macsec_gateway::config::{Config, Fault, Key, MkaConfig, Policy, PortConfig};
+use macsec_gateway::config::{Config, Fault, Key, MAX_KEYS, MkaConfig, Policy, PortConfig};
 use mka::{OsRandom, Participant, ParticipantConfig};
 use proptest::{prelude::*, sample::select};
 
@@ -20,6 +20,8 @@ const LINES: &[&str] = &[
     "[port.mka]",
     "[[port.static_keys.peer]]",
     "[[port.static_keys.peer]]",
+    "[[port.mka.key]]",
+    "[[port.mka.key]]",
     "[port]",
     "[",
     "port = 1",
@@ -72,7 +74,13 @@ const LINES: &[&str] = &[
     "salt = \"e6a1b2c3d4e5f60718293a4b\"",
     "salt = \"000000000000000000000000\"",
     "ckn = \"01\"",
+    "ckn = \"02\"",
     "ckn = \"0\"",
+    "start = 2026-12-01T00:00:00Z",
+    "start = 2026-12-01",
+    "end = 2026-12-01T00:00:00+01:00",
+    "end = 2027-01-01T00:00:00Z",
+    "fallback = true",
     "cak_file = \"k128\"",
     "cak_file = \"k256\"",
     "cak_env = \"PATH\"",
@@ -95,7 +103,7 @@ const LINES: &[&str] = &[
 ];
 
 /// A port of each kind, to be varied.
-const PORTS: [&str; 4] = [
+const PORTS: [&str; 5] = [
     "[[port]]\nname = \"a\"\nuplink = \"eth1\"\ncipher_suite = \"gcm-aes-128\"\n[port.static_keys]\n\
      sak_file = \"k128\"\n[[port.static_keys.peer]]\nsci = \"0200000000020001\"\n",
     "[[port]]\nname = \"b\"\nuplink = \"eth2\"\nsci = \"0200000000010001\"\n[port.static_keys]\nssci = 1\n\
@@ -105,6 +113,9 @@ const PORTS: [&str; 4] = [
     "[[port]]\nname = \"d\"\nuplink = \"eth4\"\nreplay_window = 64\n[port.mka]\nckn = \"01\"\n\
      cak_file = \"k256\"\npolicy = \"must-secure\"\ncipher_suites = [\"gcm-aes-xpn-256\"]\n\
      hello_time = 2000\n",
+    "[[port]]\nname = \"e\"\nuplink = \"eth5\"\n[port.mka]\n[[port.mka.key]]\nckn = \"01\"\n\
+     cak_file = \"k256\"\nend = 2026-12-02T00:00:00Z\n[[port.mka.key]]\nckn = \"02\"\n\
+     cak_file = \"k128\"\nfallback = true\n",
 ];
 
 proptest! {
@@ -194,8 +205,16 @@ fn takes_part(port: &PortConfig, mka: &MkaConfig, sci: Sci) -> Result<(), TestCa
     config.version = mka.version;
     config.hello_time = mka.hello_time;
     config.suites = mka.suites;
-    let made = Participant::new(config, mka.cak(), mka.ckn, OsRandom, Duration::ZERO);
-    prop_assert!(made.is_ok());
+    for key in &mka.keys {
+        let made = Participant::new(config, key.cak(), key.ckn, OsRandom, Duration::ZERO);
+        prop_assert!(made.is_ok());
+        prop_assert!(key.start.is_none_or(|start| key.end.is_none_or(|end| start < end)));
+    }
+    let ckns: HashSet<_> = mka.keys.iter().map(|key| key.ckn).collect();
+    prop_assert_eq!(ckns.len(), mka.keys.len());
+    prop_assert!((1..=MAX_KEYS).contains(&mka.keys.len()));
+    let fallbacks = mka.keys.iter().filter(|key| key.fallback).count();
+    prop_assert!(fallbacks == 0 || (fallbacks == 1 && mka.keys.len() > 1));
     Ok(())
 }
 
