@@ -1,6 +1,6 @@
 //! The KaY: the key agreement entity of a port (802.1X clause 9).
 //!
-//! A [`Kay`] joins what agrees on SAKs, the [`Participant`], with what brings them into use, the
+//! A [`Kay`] joins what agrees on SAKs, the [`Participant`](crate::Participant), with what brings them into use, the
 //! [`ControlledPort`]. It does no I/O and has no clock. Each call takes the time, a duration since any moment that
 //! never goes back; after each call fetch everything that has come of it:
 //!
