@@ -1,4 +1,5 @@
-//! Two KaYs that talk to each other, with all that may go wrong between them and around them, and an insider.
+//! Two KaYs that talk to each other under up to four CAKs, with all that may go wrong between them and around them, and
+//! an insider.
 //!
 //! Input: a flag octet (suite, versions, a tie of priorities, policy); then one action after the other, each an octet and
 //! what it needs. See [`Bench::act`].
@@ -40,8 +41,13 @@ impl Random for Counting {
     }
 }
 
-fn secrets() -> (Cak, Ckn) {
-    (Cak::new(&[0x42; 16]).expect("sixteen octets"), Ckn::new(b"fuzz").expect("four octets"))
+/// CAKs that a station may have. The first is there from the start.
+const CAKS: u8 = 4;
+
+/// One of the CAKs, and its name.
+fn secrets(which: u8) -> (Cak, Ckn) {
+    let which = which % CAKS;
+    (Cak::new(&[0x42 + which; 16]).expect("octets"), Ckn::new(&[which, 0x61]).expect("octets"))
 }
 
 struct Station {
@@ -57,7 +63,7 @@ struct Station {
 
 impl Station {
     fn new(config: KayConfig, instance: u64) -> Self {
-        let (cak, ckn) = secrets();
+        let (cak, ckn) = secrets(0);
         let random = Counting(instance);
         let kay = Kay::new(config, cak, ckn, random, Duration::ZERO).expect("a good configuration");
         Self { kay, orders: VecDeque::new(), prompt: true, fault: None, installed: Vec::new() }
@@ -144,7 +150,7 @@ impl Bench {
                 }
             }
             6 => {
-                let (cak, ckn) = secrets();
+                let (cak, ckn) = secrets(octet >> 4);
                 if let Some(mut frame) = self.mutated(input)
                     && let Some(end) = frame.len().checked_sub(ICV_LEN)
                 {
@@ -179,6 +185,7 @@ impl Bench {
                 }
             }
             14 => self.report(of, input),
+            _ if octet & 0x30 != 0 => self.change_caks(of, octet >> 4 & 0x03, input),
             _ => self.with(of, |kay, now| {
                 kay.set_rekeying(now, Some(Duration::from_secs(30)), octet & 0x40 != 0);
             }),
@@ -189,6 +196,25 @@ impl Bench {
     fn with(&mut self, of: usize, act: impl FnOnce(&mut Kay<Counting>, Duration)) {
         act(&mut self.stations[of].kay, self.now);
         self.fetch(of);
+    }
+
+    fn change_caks(&mut self, of: usize, how: u8, input: &mut Input<'_>) {
+        let octet = input.u8();
+        let ((cak, ckn), preference) = (secrets(octet), u32::from(octet >> 4));
+        self.instances += 1;
+        let random = Counting(self.instances);
+        self.with(of, |kay, now| match how {
+            1 => {
+                // It may be there already.
+                let _ = kay.add_participant(now, cak, ckn, preference, random);
+            }
+            2 => {
+                kay.remove_participant(now, &ckn);
+            }
+            _ => {
+                kay.set_preference(now, &ckn, preference);
+            }
+        });
     }
 
     fn report(&mut self, of: usize, input: &mut Input<'_>) {
@@ -331,10 +357,12 @@ impl Bench {
 
     fn check(&self) {
         for station in &self.stations {
-            let participant = station.kay.principal().unwrap();
-            assert!(participant.peers().count() <= 2 * participant.config().max_peers);
-            assert_eq!(participant.counters().out_errors, 0);
-            assert_eq!(participant.counters().events_lost, 0);
+            for participant in station.kay.participants() {
+                assert!(participant.peers().count() <= 2 * participant.config().max_peers);
+                assert_eq!(participant.counters().out_errors, 0);
+                assert_eq!(participant.counters().events_lost, 0);
+            }
+            assert_eq!(station.kay.principal().is_some(), station.kay.participants().count() > 0);
             assert_eq!(station.kay.counters().events_lost, 0);
         }
     }

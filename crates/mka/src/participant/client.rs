@@ -131,7 +131,8 @@ impl<R: Random> Participant<R> {
             SakMember::new(mi, if mi == self.mi { Some(self.config.sci) } else { sci })
         };
         let listed = list.iter().map(|member| known(member.mi));
-        if !self.sak.set(info, [known(sender)].into_iter().chain(listed)) {
+        let in_use = |ki| self.report.keys().any(|key| key.ki == ki);
+        if !self.sak.set(info, [known(sender)].into_iter().chain(listed), in_use) {
             return Err(SakRefusal::Members);
         }
         if let Some(order) = order {

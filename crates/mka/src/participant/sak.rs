@@ -96,11 +96,12 @@ impl SakState {
     }
 
     /// Sets down a new SAK with its members. `false`, and nothing done, if they are too many or one is
-    /// there twice.
+    /// there twice. The name of one that is `in_use` is never forgotten: it is by its name that it is ours.
     pub(crate) fn set(
         &mut self,
         info: SakInfo,
         members: impl Iterator<Item = SakMember> + Clone,
+        in_use: impl Fn(Ki) -> bool,
     ) -> bool {
         let twice = |(index, member): (usize, SakMember)| {
             members.clone().skip(index + 1).any(|other| {
@@ -113,7 +114,8 @@ impl SakState {
         self.members.clear();
         self.members.extend(members);
         if self.history.len() == HISTORY {
-            self.history.pop_front();
+            let oldest = self.history.iter().position(|ki| !in_use(*ki));
+            self.history.remove(oldest.unwrap_or_default());
         }
         self.history.push_back(info.ki);
         self.last_an = Some(info.an);
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn the_greatest_sci_is_number_one() {
         let mut sak = SakState::new();
-        assert!(sak.set(info(1, false), [member(9), member(1), member(5)].into_iter()));
+        assert!(sak.set(info(1, false), [member(9), member(1), member(5)].into_iter(), |_| false));
         assert!(!sak.may_transmit());
         sak.update(&PeerTable::new(1, Duration::from_secs(6)));
         assert!(sak.may_transmit());
@@ -233,10 +235,10 @@ mod tests {
         let peers = PeerTable::new(1, Duration::from_secs(6));
         let members = [member(9), member(1), SakMember::new(mi(5), None)];
         let mut sak = SakState::new();
-        assert!(sak.set(info(1, false), members.into_iter()));
+        assert!(sak.set(info(1, false), members.into_iter(), |_| false));
         sak.update(&peers);
         assert!(!sak.may_transmit());
-        assert!(sak.set(info(2, true), members.into_iter()));
+        assert!(sak.set(info(2, true), members.into_iter(), |_| false));
         sak.number(SsciOrder::new(1, 2).unwrap());
         sak.update(&peers);
         assert_eq!(sak.own_ssci(), Some(Ssci(2)));
@@ -248,16 +250,23 @@ mod tests {
     #[test]
     fn one_member_twice_is_refused_and_names_are_remembered() {
         let mut sak = SakState::new();
-        assert!(!sak.set(info(1, false), [member(9), member(1), member(9)].into_iter()));
+        assert!(!sak.set(info(1, false), [member(9), member(1), member(9)].into_iter(), |_| false));
         let same_sci = SakMember::new(mi(7), member(1).sci);
-        assert!(!sak.set(info(1, false), [member(9), member(1), same_sci].into_iter()));
-        assert!(sak.set(info(1, false), [member(9), member(1)].into_iter()));
+        assert!(!sak.set(info(1, false), [member(9), member(1), same_sci].into_iter(), |_| false));
+        assert!(sak.set(info(1, false), [member(9), member(1)].into_iter(), |_| false));
         sak.clear();
         assert!(sak.knows(info(1, false).ki));
         for number in 2..=17 {
-            sak.set(info(number, false), [member(9), member(1)].into_iter());
+            sak.set(info(number, false), [member(9), member(1)].into_iter(), |_| false);
         }
         assert!(!sak.knows(info(1, false).ki));
         assert!(sak.knows(info(2, false).ki));
+        let in_use = info(2, false).ki;
+        for number in 18..=60 {
+            let members = [member(9), member(1)].into_iter();
+            sak.set(info(number, false), members, |ki| ki == in_use);
+        }
+        assert!(sak.knows(in_use));
+        assert!(!sak.knows(info(3, false).ki));
     }
 }

@@ -230,7 +230,8 @@ impl<R: Random> Participant<R> {
             wants_macsec: heard.wants_macsec(),
             ..SakMember::new(peer.mi, Some(heard.sci))
         });
-        if !self.sak.set(info, [us].into_iter().chain(listed)) {
+        let in_use = |ki| self.report.keys().any(|key| key.ki == ki);
+        if !self.sak.set(info, [us].into_iter().chain(listed), in_use) {
             return;
         }
         self.sak.update(&self.peers);
