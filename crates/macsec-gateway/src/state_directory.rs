@@ -19,6 +19,10 @@ pub(crate) struct Directory {
     pub(crate) fault: std::sync::Mutex<Option<Step>>,
 }
 
+/// As long as a file of this name is in a directory, its disk stands still.
+#[cfg(test)]
+pub(crate) const STALL: &str = "stall";
+
 /// An exclusive lock on a file, until dropped.
 pub(crate) struct Lock(File);
 
@@ -45,6 +49,8 @@ pub(crate) enum Step {
 impl Directory {
     /// Opens the directory, and makes it (for the owner only) if there is none.
     pub(crate) fn open(path: &Path) -> Result<Self, PrivateDirError> {
+        #[cfg(test)]
+        wait_while_stalled(path);
         Ok(Self {
             files: PrivateDir::open(path)?,
             #[cfg(test)]
@@ -116,10 +122,18 @@ impl Directory {
 
     #[cfg(test)]
     fn reach(&self, step: Step) -> io::Result<()> {
+        wait_while_stalled(&self.path(""));
         let mut fault = self.fault.lock().unwrap();
         match fault.take_if(|fault| *fault == step) {
             Some(step) => Err(io::Error::other(format!("injected at {step:?}"))),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+fn wait_while_stalled(directory: &Path) {
+    while directory.join(STALL).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

@@ -8,11 +8,14 @@
 //! No data comes here, so that no flood of it delays a hello. Neither thread ever waits for the other. The time is
 //! that since boot, sleep of the machine included: who has slept has no live peers.
 //!
-//! Before the port may transmit with a key, the key is on disk as used: see [`KiJournal`].
+//! Before the port may transmit with a key, the key is on disk as used: see
+//! [`ki_journal`](crate::ki_journal). This thread does not wait for the disk, another does: [`KayJournal`].
+//! Meanwhile the order is held back, with those behind it, and all else goes on.
 
 use std::{
     io,
     os::fd::AsFd,
+    path::PathBuf,
     sync::mpsc::SyncSender,
     thread::{self, JoinHandle},
     time::Duration,
@@ -28,12 +31,17 @@ use mka::{
 };
 use tracing::{debug, warn};
 
-use super::{kay_messages::KayLog, port_thread};
+use super::{
+    kay_journal::{Answer, KayJournal, Refusal, Request},
+    kay_messages::KayLog,
+    order_gate::{OrderGate, Step},
+    port_thread,
+    problem::Problem,
+};
 use crate::{
     config::MkaConfig,
-    ki_journal::KiJournal,
     mailbox::{Address, Mailbox, mailbox},
-    status::{KayView, KeyServerStatus, LastWell, MkaStatus, PortStatus, key_server},
+    status::{KayView, KeyServerStatus, LastWell, MkaStatus, key_server},
 };
 
 /// Frames taken from the wire in one turn: then it is the turn of timers and of the mailbox.
@@ -44,6 +52,11 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// The longest frame that is taken: what is longer is no MKPDU. Two VLAN tags may be among it.
 const BUFFER_LEN: usize = MAX_FRAME_LEN + 8;
+/// How long an order may take. The port's thread is quick, but a disk may stand still. The keys in use stay
+/// meanwhile, and what comes of giving up is worse: a new MI, and another SAK that waits for the same disk.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A disk that has not answered for so long is told of.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the thread of a port tells its KaY.
 pub(super) enum Input {
@@ -59,24 +72,33 @@ pub(super) enum Input {
     Rekeying { interval: Option<Duration>, on_peer_loss: bool },
     /// Make a new SAK. The answer is why not.
     Rekey(SyncSender<Result<(), String>>),
-    /// Add what is yours to the status of the port, and answer with it.
-    Status(Box<PortStatus>, SyncSender<PortStatus>),
+    /// Say how it is: [`Output::Status`].
+    Status,
+    /// What the KI journal has to say.
+    Journal(Answer),
     /// To end.
     Stop,
     /// To panic.
     #[cfg(test)]
     Panic,
+    /// To stand still.
+    #[cfg(test)]
+    Hang(Duration),
 }
 
 /// What a KaY tells the thread of its port. The number tells it from those before it.
 pub(super) enum Output {
+    /// It has its journal, and can begin.
+    Ready,
     /// Something to do.
     Order(Box<Order>),
-    /// It has ended, and why. It has not been ordered to.
-    Ended(String),
+    /// How it is.
+    Status(Box<MkaStatus>),
+    /// It has ended, and nothing is its own any more; and why, unless it was ordered to.
+    Ended(Option<Problem>),
 }
 
-/// The thread of a KaY as the port's sees it. It ends when this is dropped.
+/// The thread of a KaY as the port's sees it. It ends by and by when this is dropped.
 pub(super) struct KayThread {
     inputs: Address<Input>,
     thread: Option<JoinHandle<()>>,
@@ -85,41 +107,36 @@ pub(super) struct KayThread {
 
 impl KayThread {
     /// Starts the KaY of the port `name`, whose thread is at `port`. `number` is no other KaY's of this
-    /// port.
+    /// port. Nobody waits for the disk here: it says when it is ready.
     ///
     /// # Errors
     /// Why there is none, in one line.
     pub(super) fn start(
         name: &str,
-        config: KayConfig,
+        mut config: KayConfig,
         mka: &MkaConfig,
-        journal: KiJournal,
+        state_directory: PathBuf,
         port: Address<port_thread::Order>,
         number: u64,
     ) -> Result<Self, String> {
+        config.port.timers.order = config.port.timers.order.max(ORDER_TIMEOUT);
+        let sci = config.participant.sci;
         let Some(key) = mka.keys.first() else { return Err("mka: no key".to_owned()) };
         let kay = Kay::new(config, key.cak(), key.ckn, OsRandom, now())
             .map_err(|error| format!("mka: {error}"))?;
-        let thread_error = |error: io::Error| format!("thread for MKA: {error}");
-        let (inputs, mailbox) = mailbox().map_err(thread_error)?;
+        let (inputs, mailbox) = mailbox().map_err(|error| no_thread(&error))?;
         let log = KayLog::new(name, key.ckn);
+        let name = name.to_owned();
+        let own_address = inputs.clone();
         let thread = thread::Builder::new().name(format!("kay-{name}")).spawn(move || {
-            let panicked = Some("MKA: its thread has panicked".to_owned());
-            let mut farewell = Farewell { port: port.clone(), number, reason: panicked };
-            let thread = Thread {
-                kay,
-                journal,
-                port,
-                number,
-                socket: None,
-                log,
-                failed_sends: 0,
-                last_well: LastWell::default(),
-                unrecorded: None,
+            let panicked = Some(ended_by_itself("its thread has panicked"));
+            let mut farewell = Farewell { port: port.clone(), number, problem: panicked };
+            farewell.problem = match KayJournal::start(&name, state_directory, sci, own_address) {
+                Ok(journal) => Thread::new(kay, journal, port, number, log).run(&mailbox),
+                Err(error) => Some(Problem::passing(no_thread(&error))),
             };
-            farewell.reason = thread.run(&mailbox);
         });
-        let thread = Some(thread.map_err(thread_error)?);
+        let thread = Some(thread.map_err(|error| no_thread(&error))?);
         Ok(Self { inputs, thread, number })
     }
 
@@ -133,63 +150,125 @@ impl KayThread {
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
+
+    /// Orders it to end. It says when it has.
+    pub(super) fn stop(mut self) -> Stopping {
+        Stopping { number: self.number, thread: self.thread.take() }
+    }
 }
 
 impl Drop for KayThread {
     fn drop(&mut self) {
         self.tell(Input::Stop);
-        if let Some(thread) = self.thread.take() {
-            // It has panicked, and said so.
+    }
+}
+
+/// The thread of a KaY that has been ordered to end, and may be waiting for the disk.
+pub(super) struct Stopping {
+    number: u64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stopping {
+    /// Which of the KaYs of its port it is.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn join(self) {
+        if let Some(thread) = self.thread {
+            // It may have panicked, and said so.
             let _ = thread.join();
         }
     }
 }
 
-/// Tells the port's thread that this one ends, if it has not been told to.
+fn no_thread(error: &io::Error) -> String {
+    format!("thread for MKA: {error}")
+}
+
+/// Of a KaY that cannot go on.
+fn ended_by_itself(reason: &str) -> Problem {
+    Problem::passing(format!("MKA: {reason}: the port is closed, and begins anew in a moment"))
+}
+
+/// Tells the port's thread that this one has ended.
 struct Farewell {
     port: Address<port_thread::Order>,
     number: u64,
-    reason: Option<String>,
+    problem: Option<Problem>,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        if let Some(reason) = self.reason.take() {
-            self.port.send(port_thread::Order::Kay(self.number, Output::Ended(reason)));
-        }
+        let ended = Output::Ended(self.problem.take());
+        self.port.send(port_thread::Order::Kay(self.number, ended));
     }
 }
 
 /// What the thread works with.
 struct Thread<R> {
     kay: Kay<R>,
-    journal: KiJournal,
+    journal: KayJournal,
+    gate: OrderGate,
     port: Address<port_thread::Order>,
     number: u64,
     socket: Option<FilteredSocket>,
     log: KayLog,
     /// MKPDUs that the uplink did not take.
     failed_sends: u64,
+    /// EAPOL frames that were lost at sockets before this one.
+    missed_before: u64,
     last_well: LastWell,
     /// Why the last SAK could not be put on record, if it could not.
     unrecorded: Option<String>,
+    /// The log has been told that the disk does not answer.
+    disk_overdue: bool,
 }
 
 impl<R: Random> Thread<R> {
+    fn new(
+        kay: Kay<R>,
+        journal: KayJournal,
+        port: Address<port_thread::Order>,
+        number: u64,
+        log: KayLog,
+    ) -> Self {
+        Self {
+            kay,
+            journal,
+            gate: OrderGate::default(),
+            port,
+            number,
+            socket: None,
+            log,
+            failed_sends: 0,
+            missed_before: 0,
+            last_well: LastWell::default(),
+            unrecorded: None,
+            disk_overdue: false,
+        }
+    }
+
     /// Serves until it is told to stop, or cannot go on: then it says why.
-    fn run(mut self, mailbox: &Mailbox<Input>) -> Option<String> {
+    fn run(mut self, mailbox: &Mailbox<Input>) -> Option<Problem> {
         let mut octets = [0; BUFFER_LEN];
         loop {
             self.deliver();
             if self.kay.has_failed() {
-                return Some("MKA: the system's random number generator has failed".to_owned());
+                let reason = "the system's random number generator has failed";
+                return Some(ended_by_itself(reason));
             }
             let wire = self.wait(mailbox);
             for input in mailbox.take_all() {
-                if matches!(input, Input::Stop) {
-                    return None;
+                match input {
+                    Input::Stop => return None,
+                    Input::Journal(Answer::Opened(Err(error))) => {
+                        return Some(Problem::lasting(error.to_string()));
+                    }
+                    input => self.take(input),
                 }
-                self.take(input);
                 self.deliver();
             }
             if wire.readable || wire.error {
@@ -199,6 +278,7 @@ impl<R: Random> Thread<R> {
             if self.kay.poll_timeout().is_some_and(|due| due <= now) {
                 self.kay.handle_timeout(now);
             }
+            self.watch_disk(now);
             self.log.tick(now);
         }
     }
@@ -218,7 +298,10 @@ impl<R: Random> Thread<R> {
     fn take(&mut self, input: Input) {
         let now = now();
         match input {
-            Input::Socket(socket) => self.socket = socket,
+            Input::Socket(socket) => {
+                self.missed_before = self.missed();
+                self.socket = socket;
+            }
             Input::PortEnabled(enabled) => self.kay.set_port_enabled(now, enabled),
             Input::Answer(id, result) => self.kay.order_done(now, id, result),
             Input::Pns(pns) => self.kay.report_pns(now, &pns),
@@ -230,20 +313,37 @@ impl<R: Random> Thread<R> {
                 // Nobody may be waiting any more.
                 let _ = answer.send(if asked { Ok(()) } else { Err(self.why_no_rekey()) });
             }
-            Input::Status(mut status, answer) => {
-                let socket = self.socket.as_ref();
-                let missed = socket.and_then(|socket| socket.dropped().ok()).unwrap_or_default();
-                let (kay, failed_sends, last_well) =
-                    (&self.kay, self.failed_sends, &self.last_well);
-                let unrecorded = self.unrecorded.as_deref();
-                let view = KayView { kay, now, failed_sends, missed, last_well, unrecorded };
-                status.set_mka(MkaStatus::of(&view));
-                let _ = answer.send(*status);
+            Input::Status => {
+                let status = self.status(now);
+                self.tell_port(Output::Status(Box::new(status)));
             }
+            Input::Journal(Answer::Opened(_)) => self.tell_port(Output::Ready),
+            Input::Journal(Answer::Recorded(id, result)) => self.recorded(now, id, result),
             Input::Stop => {}
             #[cfg(test)]
             Input::Panic => panic!("as ordered"),
+            #[cfg(test)]
+            Input::Hang(time) => thread::sleep(time),
         }
+    }
+
+    fn status(&self, now: Duration) -> MkaStatus {
+        let overdue = self.gate.waits(now).filter(|waits| *waits >= DISK_PATIENCE);
+        let overdue = overdue.map(no_answer);
+        MkaStatus::of(&KayView {
+            kay: &self.kay,
+            now,
+            failed_sends: self.failed_sends,
+            missed: self.missed(),
+            last_well: &self.last_well,
+            unrecorded: overdue.as_deref().or(self.unrecorded.as_deref()),
+        })
+    }
+
+    /// EAPOL frames that were lost because there was no room at the socket.
+    fn missed(&self) -> u64 {
+        let socket = self.socket.as_ref();
+        self.missed_before + socket.and_then(|socket| socket.dropped().ok()).unwrap_or_default()
     }
 
     fn why_no_rekey(&self) -> String {
@@ -286,9 +386,10 @@ impl<R: Random> Thread<R> {
             while let Some(event) = self.kay.poll_event() {
                 self.log.event(now, &event, &self.kay);
             }
-            // An order that is answered here may lead to others.
             let Some(order) = self.kay.poll_order() else { break };
-            self.give(now, order);
+            self.gate.push(order);
+            // One that is answered there may lead to others.
+            self.pass_on(now);
         }
         let mut frame = [0; MAX_FRAME_LEN];
         while let Some(len) = self.kay.poll_transmit(now, &mut frame) {
@@ -296,32 +397,57 @@ impl<R: Random> Thread<R> {
         }
     }
 
-    /// Gives an order to the port; not before a key that is to be transmitted with is on record.
-    fn give(&mut self, now: Duration, order: Order) {
-        if let Action::EnableTransmit { ki, .. } = order.action {
-            let refused = if self.journal.used_before(&ki) {
-                Some(OrderFailure::KeyUsedBefore)
-            } else {
-                let known = self.journal.is_recorded(&ki);
-                let failure = self.journal.record(ki).err();
-                // To go back to a key that is on record says nothing about the next one.
-                if !known {
-                    self.unrecorded = failure.as_ref().map(ToString::to_string);
+    /// Gives orders to the port, but none to transmit with a key that is not on record.
+    fn pass_on(&mut self, now: Duration) {
+        while let Some(step) = self.gate.next(now) {
+            match step {
+                Step::Record(id, ki) => self.journal.ask(Request::Record(id, ki)),
+                Step::Pass(order) => {
+                    if let Action::DeleteTransmitSa { ki, .. } = order.action {
+                        self.journal.ask(Request::Retire(ki));
+                    }
+                    self.tell_port(Output::Order(Box::new(order)));
                 }
-                failure.map(|error| {
-                    warn!(port = self.log.port(), %ki, "no transmission with a key that is not on record: {error}");
-                    OrderFailure::Device
-                })
-            };
-            if let Some(failure) = refused {
-                return self.kay.order_done(now, order.id, Err(failure));
+                Step::GiveUp(id, ki) => {
+                    warn!(port = self.log.port(), %ki, "the key is given up before it is on record");
+                    self.kay.order_done(now, id, Err(OrderFailure::Device));
+                }
             }
         }
-        if let Action::DeleteTransmitSa { ki, .. } = order.action {
-            self.journal.retire(ki);
+    }
+
+    /// The journal has answered about the key of an order.
+    fn recorded(&mut self, now: Duration, id: OrderId, result: Result<(), Refusal>) {
+        if !matches!(result, Err(Refusal::UsedBefore)) {
+            self.unrecorded = result.as_ref().err().map(ToString::to_string);
         }
+        if let Some((id, refusal)) = self.gate.recorded(id, result) {
+            let failure = match refusal {
+                Refusal::UsedBefore => OrderFailure::KeyUsedBefore,
+                Refusal::NotRecorded(error) => {
+                    let port = self.log.port();
+                    warn!(port, "no transmission with a key that is not on record: {error}");
+                    OrderFailure::Device
+                }
+            };
+            self.kay.order_done(now, id, Err(failure));
+        }
+        self.pass_on(now);
+    }
+
+    /// Tells the log if the disk does not answer.
+    fn watch_disk(&mut self, now: Duration) {
+        let overdue = self.gate.waits(now).filter(|waits| *waits >= DISK_PATIENCE);
+        if let Some(waits) = overdue.filter(|_| !self.disk_overdue) {
+            let text = no_answer(waits);
+            warn!(port = self.log.port(), "the new SAK waits to be put on record: {text}");
+        }
+        self.disk_overdue = overdue.is_some();
+    }
+
+    fn tell_port(&self, output: Output) {
         // If the port's thread has gone, this one is about to be told to stop.
-        self.port.send(port_thread::Order::Kay(self.number, Output::Order(Box::new(order))));
+        self.port.send(port_thread::Order::Kay(self.number, output));
     }
 
     fn send(&mut self, now: Duration, frame: &[u8]) {
@@ -333,145 +459,21 @@ impl<R: Random> Thread<R> {
     }
 }
 
+fn no_answer(since: Duration) -> String {
+    format!("the disk has not answered for {} s", since.as_secs())
+}
+
 /// The time since boot, sleep of the machine included.
 fn now() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     // Neither is ever negative.
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::from_secs(seconds)
-        + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
+    let now = Duration::from_secs(seconds)
+        + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default());
+    #[cfg(test)]
+    let now = now + tests::SKIPPED.get();
+    now
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{path::Path, time::Instant};
-
-    use macsec::{Ki, MacAddress, Sci};
-    use mka::{Cak, Ckn, ParticipantConfig, RandomError};
-
-    use super::*;
-
-    /// As little random as can be: each run of a key server makes the same MI and the same SAKs.
-    struct Counting(u8);
-
-    impl Random for Counting {
-        fn fill(&mut self, octets: &mut [u8]) -> Result<(), RandomError> {
-            for octet in octets {
-                self.0 = self.0.wrapping_add(1);
-                *octet = self.0;
-            }
-            Ok(())
-        }
-    }
-
-    /// It fails once it has given so many octets.
-    struct Failing(usize);
-
-    impl Random for Failing {
-        fn fill(&mut self, octets: &mut [u8]) -> Result<(), RandomError> {
-            self.0 = self.0.checked_sub(octets.len()).ok_or(RandomError)?;
-            octets.fill(7);
-            Ok(())
-        }
-    }
-
-    fn thread<R: Random>(
-        kay: Kay<R>,
-        directory: &Path,
-    ) -> (Thread<R>, Mailbox<port_thread::Order>) {
-        let (port, orders) = mailbox().expect("a mailbox");
-        let journal = KiJournal::open(directory, kay.config().participant.sci);
-        let thread = Thread {
-            kay,
-            journal: journal.expect("a journal"),
-            port,
-            number: 7,
-            socket: None,
-            log: KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN")),
-            failed_sends: 0,
-            last_well: LastWell::default(),
-            unrecorded: None,
-        };
-        (thread, orders)
-    }
-
-    fn kay<R: Random>(number: u8, random: R) -> Kay<R> {
-        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, number]), 1);
-        let mut participant = ParticipantConfig::new(sci);
-        participant.priority = number;
-        let (cak, ckn) = (Cak::new(&[0x42; 16]).expect("a CAK"), Ckn::new(b"lab").expect("a CKN"));
-        let mut kay =
-            Kay::new(KayConfig::new(participant), cak, ckn, random, now()).expect("a KaY");
-        kay.set_port_enabled(now(), true);
-        kay
-    }
-
-    /// A thread that a key server with predictable SAKs has come to: the keys that it has been ordered to
-    /// transmit with, by and by.
-    fn transmits_with(directory: &Path, keys: usize) -> Vec<Ki> {
-        let (mut thread, orders) = thread(kay(9, OsRandom), directory);
-        let sci = thread.kay.config().participant.sci;
-        let mut server = kay(1, Counting(0));
-        let mut enabled = Vec::new();
-        let mut frame = [0; MAX_FRAME_LEN];
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while enabled.len() < keys {
-            assert!(Instant::now() < deadline, "no SAK comes into use");
-            let now = now();
-            thread.kay.handle_timeout(now);
-            while let Some(len) = thread.kay.poll_transmit(now, &mut frame) {
-                let _ = server.handle_frame(now, &frame[..len]);
-            }
-            server.handle_timeout(now);
-            while let Some(len) = server.poll_transmit(now, &mut frame) {
-                let _ = thread.kay.handle_frame(now, &frame[..len]);
-            }
-            while let Some(order) = server.poll_order() {
-                server.order_done(now, order.id, Ok(()));
-            }
-            thread.deliver();
-            for order in orders.take_all() {
-                let port_thread::Order::Kay(7, Output::Order(order)) = order else {
-                    panic!("an order");
-                };
-                if let Action::EnableTransmit { ki, .. } = order.action {
-                    assert!(!thread.journal.used_before(&ki));
-                    enabled.push(ki);
-                }
-                thread.kay.order_done(now, order.id, Ok(()));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        // What has been ordered is on record.
-        drop(thread);
-        let journal = KiJournal::open(directory, sci).expect("a journal");
-        assert!(enabled.iter().all(|ki| journal.used_before(ki)));
-        enabled
-    }
-
-    #[test]
-    fn a_key_is_on_record_before_it_is_transmitted_with_and_not_used_by_another_run() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let first = transmits_with(directory.path(), 1);
-        // The key server begins again too, and makes the same SAK: that is refused, the next one is not.
-        let second = transmits_with(directory.path(), 1);
-        assert_ne!(first, second);
-        let third = transmits_with(directory.path(), 1);
-        assert!(third != first && third != second);
-    }
-
-    #[test]
-    fn a_random_generator_that_fails_is_the_end() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let sci = Sci::new(MacAddress([2, 0, 0, 0, 0, 9]), 1);
-        let config = KayConfig::new(ParticipantConfig::new(sci));
-        let (cak, ckn) = (Cak::new(&[0x42; 16]).expect("a CAK"), Ckn::new(b"lab").expect("a CKN"));
-        // For the first MI there is enough, and none for the one that a link takes when it comes up.
-        let kay = Kay::new(config, cak, ckn, Failing(12), now()).expect("a KaY");
-        let (thread, _orders) = thread(kay, directory.path());
-        let (inputs, mailbox) = mailbox().expect("a mailbox");
-        inputs.send(Input::PortEnabled(true));
-        let reason = thread.run(&mailbox).expect("an end that nobody has ordered");
-        assert!(reason.contains("random number generator has failed"), "{reason}");
-    }
-}
+mod tests;

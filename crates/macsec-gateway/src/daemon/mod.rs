@@ -5,16 +5,19 @@
 //!   one thread a port      frames, and all that the port stands on: see `runner`
 //!   one thread a port      packet numbers on record, if the keys are static: see `pn_store`
 //!   one thread a port      agrees keys, if there is MKA: see `kay_thread`
+//!   one thread a port      keys on record, if there is MKA: see `kay_journal`
 //!   one resident thread    in the private namespace: see `macsec_io::netns::Resident`
 //!   one thread             writes the log: see `logging`
 //! ```
 //!
 //! A port's thread never waits for the main thread.
 
+mod kay_journal;
 mod kay_messages;
 mod kay_thread;
 mod keys;
 mod logging;
+mod order_gate;
 mod plan;
 mod port_thread;
 mod problem;

@@ -35,9 +35,9 @@ pub(super) enum Order {
     /// To panic.
     #[cfg(test)]
     Panic,
-    /// To have the KaY panic.
+    /// To tell the KaY something.
     #[cfg(test)]
-    PanicKay,
+    TellKay(super::kay_thread::Input),
 }
 
 /// A port's thread, seen from the main thread.
@@ -70,7 +70,7 @@ impl PortThread {
             let (turns, address) = (Arc::clone(&turns), orders.clone());
             move || {
                 let runner = Runner::new(config, surroundings, captures, address);
-                runner.run(&mailbox, &turns, &started);
+                runner.run(&mailbox, &turns, started);
             }
         })?;
         let (config, former) = (Arc::clone(config), Arc::clone(config));

@@ -40,6 +40,18 @@ impl Runner {
         let failing = self.port.as_ref().and_then(Port::marks).and_then(|m| m.failures().present);
         self.problems.set(Where::State, failing.map(Problem::passing));
         self.tell_carrier();
+        self.answer_changes();
+    }
+
+    /// Says what does not work, unless there may be more to say soon.
+    fn answer_changes(&mut self) {
+        if self.kay_waits.is_patient() {
+            return;
+        }
+        for answer in self.unanswered.drain(..) {
+            // Nobody may be waiting any more.
+            drop(answer.send(self.problems.all()));
+        }
     }
 
     fn mend_uplink(&mut self) -> Result<(), Problem> {

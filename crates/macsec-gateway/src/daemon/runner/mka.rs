@@ -1,6 +1,7 @@
 //! MKA on a port: the KaY has a thread of its own, and here the port does what it is ordered to.
 
 use std::{
+    mem,
     sync::{Arc, mpsc::SyncSender},
     time::{Duration, Instant},
 };
@@ -12,22 +13,23 @@ use mka::{
     order::{Action, Controls, Order},
 };
 
-use super::{OwnedUplink, Runner};
+use super::{LOOK_INTERVAL, OwnedUplink, Runner};
 use crate::{
     config::{MkaConfig, PortConfig},
     daemon::{
-        kay_thread::{Input, KayThread, Output},
+        kay_thread::{Input, KayThread, Output, Stopping},
         keys,
         problem::{Problem, Where},
     },
-    ki_journal::KiJournal,
-    status::PortStatus,
+    status::{MkaStatus, PortStatus},
 };
 
 /// How often the KaY is told where packet numbers are.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a KaY that has come to an unexpected end stays away.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// How long a KaY may take to begin, to end or to say how it is before it is told that it has not.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Octets of the buffer for EAPOL: some hundred frames.
 const EAPOL_BUFFER: usize = 256 * 1024;
 
@@ -36,6 +38,8 @@ pub(super) struct Mka {
     thread: KayThread,
     /// What it speaks as: the SCI of the port, and the address of the uplink.
     identity: (Sci, MacAddress),
+    /// It has its journal.
+    ready: bool,
     has_socket: bool,
     port_enabled: bool,
     /// The keys that it has had installed, and when.
@@ -53,6 +57,51 @@ impl Mka {
     pub(super) fn key_age(&self, ki: Ki) -> Duration {
         let since = self.keys.iter().find(|key| key.0 == ki);
         since.map_or(Duration::ZERO, |(_, since)| since.elapsed())
+    }
+}
+
+/// The KaYs of a port that there are for a while only, and who waits for one.
+#[derive(Default)]
+pub(super) struct KayWaits {
+    /// KaYs that have been ordered to end. The next one cannot have the journal before.
+    ending: Vec<Stopping>,
+    /// Why there is no KaY, or has not been until it has begun, and when to try again.
+    failed: Option<(Problem, Instant)>,
+    /// Since when one is on its way.
+    since: Option<Instant>,
+    /// Who wants the status of the port, and until when the KaY may take to say its part.
+    asked: Vec<(SyncSender<PortStatus>, Instant)>,
+}
+
+impl KayWaits {
+    /// When to answer without the KaY.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.asked.iter().map(|asked| asked.1).min()
+    }
+
+    /// Forgets why there was no KaY.
+    pub(super) fn forgive(&mut self) {
+        self.failed = None;
+    }
+
+    /// Whether one is on its way that may be here soon.
+    pub(super) fn is_patient(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < PATIENCE)
+    }
+
+    /// What is told of a KaY that is on its way. A failure before is told until it has begun.
+    fn for_disk(&mut self, text: &str) -> Result<(), Problem> {
+        self.since.get_or_insert_with(Instant::now);
+        match &self.failed {
+            Some((problem, _)) => Err(problem.clone()),
+            None if self.is_patient() => Ok(()),
+            None => Err(Problem::passing(format!("MKA waits for the disk: {text}"))),
+        }
+    }
+
+    /// Waits until KaYs that have been ordered to end have ended.
+    pub(super) fn join(self) {
+        self.ending.into_iter().for_each(Stopping::join);
     }
 }
 
@@ -76,6 +125,7 @@ impl Runner {
     pub(super) fn mend_mka(&mut self) -> Result<(), Problem> {
         let config = Arc::clone(&self.config);
         let (Some(mka), Some(port), Some(owned)) = (&config.mka, &self.port, &self.uplink) else {
+            self.kay_waits.since = None;
             return Ok(());
         };
         let identity = (port.secy().sci(), MacAddress(owned.state.mac));
@@ -83,16 +133,24 @@ impl Runner {
         if self.mka.as_ref().is_some_and(|mka| mka.identity != identity) {
             self.end_mka();
         }
-        if let Some((problem, until)) = &self.mka_pause {
-            if Instant::now() < *until {
+        if self.mka.is_none() {
+            if let Some((problem, until)) = &self.kay_waits.failed
+                && Instant::now() < *until
+            {
+                self.kay_waits.since = None;
                 return Err(problem.clone());
             }
-            self.mka_pause = None;
-        }
-        if self.mka.is_none() {
+            if !self.kay_waits.ending.is_empty() {
+                return self.kay_waits.for_disk("the KaY before has not ended");
+            }
             self.mka = Some(self.start_mka(mka, identity)?);
         }
         let (Some(running), Some(owned)) = (&mut self.mka, &self.uplink) else { return Ok(()) };
+        if !running.ready {
+            return self.kay_waits.for_disk("the KI journal is not open");
+        }
+        self.kay_waits.since = None;
+        self.kay_waits.failed = None;
         if !running.has_socket {
             let socket = eapol_socket(&config, mka, owned)?;
             running.thread.tell(Input::Socket(Some(socket)));
@@ -108,15 +166,15 @@ impl Runner {
         let Some(config) = self.config.kay_config(sci, source) else {
             return Err(lasting("mka: not configured".to_owned()));
         };
-        let journal = KiJournal::open(&self.surroundings.state_directory, sci)
-            .map_err(|error| lasting(error.to_string()))?;
         self.kays += 1;
         let (name, address) = (&self.config.name, self.address.clone());
-        let thread =
-            KayThread::start(name, config, mka, journal, address, self.kays).map_err(lasting)?;
+        let state_directory = self.surroundings.state_directory.clone();
+        let thread = KayThread::start(name, config, mka, state_directory, address, self.kays)
+            .map_err(lasting)?;
         Ok(Mka {
             thread,
             identity,
+            ready: false,
             has_socket: false,
             port_enabled: false,
             keys: Vec::new(),
@@ -124,9 +182,15 @@ impl Runner {
         })
     }
 
-    /// Ends the KaY. The port closes, and the keys go.
+    /// Has the KaY end. The port closes at once, and the keys go.
     pub(super) fn end_mka(&mut self) {
-        let Some(mka) = self.mka.take() else { return };
+        if let Some(mka) = self.mka.take() {
+            self.kay_waits.ending.push(mka.thread.stop());
+            self.close_without_mka();
+        }
+    }
+
+    fn close_without_mka(&mut self) {
         if let Some(port) = &mut self.port {
             port.set_controlled_port(false);
             keys::remove(port);
@@ -134,8 +198,7 @@ impl Runner {
             self.problems.set(Where::Controls, controls.err().map(Problem::from));
         }
         self.tell_carrier();
-        // It may be waiting for the disk.
-        drop(mka);
+        self.answer_status(None);
     }
 
     /// The uplink has gone, or is to.
@@ -147,12 +210,24 @@ impl Runner {
         }
     }
 
-    /// Does what the KaY says, unless that is one that has been replaced.
+    /// Does what the KaY says. One that has been replaced has nothing to say but that it has ended.
     pub(super) fn hear_kay(&mut self, number: u64, output: Output) {
         let Some(mka) = self.mka.as_mut().filter(|mka| mka.thread.number() == number) else {
+            let before = self.kay_waits.ending.len();
+            if matches!(output, Output::Ended(_)) {
+                self.kay_waits.ending.retain(|ending| ending.number() != number);
+            }
+            if self.kay_waits.ending.len() != before {
+                self.mend();
+            }
             return;
         };
         match output {
+            Output::Ready => {
+                mka.ready = true;
+                self.mend();
+            }
+            Output::Status(status) => self.answer_status(Some(&status)),
             Output::Order(order) => {
                 let Order { id, mut action } = *order;
                 if let Action::SetControls(controls) = &mut action {
@@ -167,12 +242,14 @@ impl Runner {
                 }
                 mka.thread.tell(Input::Answer(id, result));
             }
-            Output::Ended(reason) => {
-                self.end_mka();
-                let text = format!("{reason}: the port is closed, and begins anew in a moment");
-                let problem = Problem::passing(text);
-                self.mka_pause = Some((problem.clone(), Instant::now() + RESTART_PAUSE));
-                self.problems.set(Where::Mka, Some(problem));
+            Output::Ended(problem) => {
+                self.mka = None;
+                self.close_without_mka();
+                // Only one that has been ordered to end, and is not ours any more, says no reason.
+                let Some(problem) = problem else { return };
+                let pause = if problem.passing { RESTART_PAUSE } else { LOOK_INTERVAL };
+                self.kay_waits.failed = Some((problem, Instant::now() + pause));
+                self.mend();
             }
         }
     }
@@ -207,19 +284,46 @@ impl Runner {
         }
     }
 
-    /// Answers with the status of the port. The KaY adds what is its own, and nobody waits for it here.
+    /// Answers with the status of the port, once the KaY has said its part.
     pub(super) fn tell_status(&mut self, answer: SyncSender<PortStatus>) {
-        let status = self.status();
         match &self.mka {
-            Some(mka) => mka.thread.tell(Input::Status(Box::new(status), answer)),
-            None => drop(answer.send(status)),
+            Some(mka) => {
+                mka.thread.tell(Input::Status);
+                self.kay_waits.asked.push((answer, Instant::now() + PATIENCE));
+            }
+            // Nobody may be waiting any more.
+            None => drop(answer.send(self.status())),
+        }
+    }
+
+    /// Answers all who have asked.
+    fn answer_status(&mut self, mka: Option<&MkaStatus>) {
+        for (answer, _) in mem::take(&mut self.kay_waits.asked) {
+            let mut status = self.status();
+            if let Some(mka) = mka {
+                status.set_mka(mka.clone());
+            }
+            // Nobody may be waiting any more.
+            drop(answer.send(status));
+        }
+    }
+
+    /// Answers those who have waited long enough for the KaY.
+    pub(super) fn answer_without_kay(&mut self) {
+        let now = Instant::now();
+        for (answer, _) in
+            self.kay_waits.asked.extract_if(.., |asked| asked.1 <= now).collect::<Vec<_>>()
+        {
+            let mut status = self.status();
+            status.problems.push("MKA does not answer".to_owned());
+            drop(answer.send(status));
         }
     }
 
     #[cfg(test)]
-    pub(super) fn panic_mka(&self) {
+    pub(super) fn tell_mka(&self, input: Input) {
         if let Some(mka) = &self.mka {
-            mka.thread.tell(Input::Panic);
+            mka.thread.tell(input);
         }
     }
 }

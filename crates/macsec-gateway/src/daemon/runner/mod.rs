@@ -35,7 +35,7 @@ use crate::{
     status::{self, Observed, PortStatus},
     uplink::{self, Shut},
 };
-use mka::Mka;
+use mka::{KayWaits, Mka};
 use owned_uplink::OwnedUplink;
 
 /// How often to look at what is missing, and at peers that have fallen silent.
@@ -59,8 +59,7 @@ pub(super) struct Runner {
     /// Since when static keys have been in use.
     keys_since: Option<Instant>,
     mka: Option<Mka>,
-    /// Why there is no KaY for the moment, and how long that is.
-    mka_pause: Option<(Problem, Instant)>,
+    kay_waits: KayWaits,
     /// How many KaYs there have been: what one of them says must not be taken for another's.
     kays: u64,
     /// Where orders to this thread go.
@@ -71,6 +70,8 @@ pub(super) struct Runner {
     carrier: bool,
     /// When to try for the uplink again.
     retry_uplink: Instant,
+    /// Who wants to know what does not work, once all has begun.
+    unanswered: Vec<SyncSender<Vec<Problem>>>,
 }
 
 impl Runner {
@@ -90,13 +91,14 @@ impl Runner {
             spare_tap: None,
             keys_since: None,
             mka: None,
-            mka_pause: None,
+            kay_waits: KayWaits::default(),
             kays: 0,
             address,
             problems,
             captures,
             carrier: false,
             retry_uplink: Instant::now(),
+            unanswered: Vec::new(),
         }
     }
 
@@ -105,19 +107,19 @@ impl Runner {
         mut self,
         orders: &Mailbox<Order>,
         turns: &AtomicU64,
-        started: &SyncSender<Vec<Problem>>,
+        started: SyncSender<Vec<Problem>>,
     ) {
         let mut home = LinkMonitor::open();
+        self.unanswered.push(started);
         self.mend();
-        // Nobody may be waiting any more.
-        let _ = started.send(self.problems.all());
         let mut last_look = Instant::now();
         let mut next_look = last_look + LOOK_INTERVAL;
         let mut next_tick = next_look;
         loop {
             turns.fetch_add(1, Ordering::Relaxed);
             let sample = self.mka.as_ref().and_then(Mka::sample_due);
-            let due = sample.into_iter().fold(next_look.min(next_tick), Instant::min);
+            let mka_due = [sample, self.kay_waits.due()].into_iter().flatten();
+            let due = mka_due.fold(next_look.min(next_tick), Instant::min);
             let woken = self.turn(orders.as_fd(), home.as_ref().ok(), due);
             if woken {
                 for order in orders.take_all() {
@@ -126,13 +128,13 @@ impl Runner {
                         #[cfg(test)]
                         Order::Panic => panic!("as ordered"),
                         #[cfg(test)]
-                        Order::PanicKay => self.panic_mka(),
+                        Order::TellKay(input) => self.tell_mka(input),
                         Order::Status(answer) => self.tell_status(answer),
                         Order::Rekey(answer) => self.rekey(answer),
                         Order::Kay(number, output) => self.hear_kay(number, output),
                         Order::Apply(config, answer) => {
+                            self.unanswered.push(answer);
                             self.apply(config);
-                            drop(answer.send(self.problems.all()));
                         }
                     }
                 }
@@ -140,6 +142,7 @@ impl Runner {
                 self.tell_carrier();
             }
             self.sample_pns();
+            self.answer_without_kay();
             let news = |monitor: &mut LinkMonitor| monitor.drain().unwrap_or(true);
             let at_home = woken && home.as_mut().is_ok_and(news);
             let there = woken && self.uplink.as_mut().is_some_and(|u| news(&mut u.monitor));
@@ -328,7 +331,7 @@ impl Runner {
         }
         if !mka::goes_on(&old, new) {
             self.end_mka();
-            self.mka_pause = None;
+            self.kay_waits.forgive();
         }
         let new = &self.config;
         if let Some(port) = &mut self.port {
@@ -406,11 +409,12 @@ impl Runner {
         // Before anything that may have to wait for the disk, as the end of the KaY does.
         let config = Arc::clone(&self.config);
         self.release_uplink(&config.uplink);
-        self.mka = None;
+        self.end_mka();
         if let Some(port) = &mut self.port {
             port.detach_tap();
             keys::remove(port);
         }
+        self.kay_waits.join();
         info!(port = self.config.name, "port ended");
     }
 }
