@@ -11,6 +11,7 @@
 //! | [`cp`] | the Controlled Port machine: when a SAK is received with, sent with, and given up |
 //! | [`logon`] | what a port does without MKA: must it be secure, or should it? |
 //! | [`order`] | what a SecY is told to do, as values that any data plane can carry out |
+//! | [`schedule`] | many KaYs in one thread |
 //!
 //! # Receiving
 //!
@@ -97,6 +98,7 @@ pub mod logon;
 pub mod order;
 mod participant;
 mod received;
+pub mod schedule;
 mod sets;
 mod write;
 
