@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     config::{
         Config, Fault, Isolation, Key, Loaded, MkaConfig, MkaKey, Policy, PortConfig, StaticKeys,
-        Warning,
+        UsedProfile, UsedSetting, Warning,
     },
     exit,
 };
@@ -37,25 +37,27 @@ struct Verdict<'a> {
     ok: bool,
     faults: &'a [Fault],
     warnings: &'a [Warning],
+    /// What profiles set; none if there are faults.
+    profiles: &'a [UsedProfile],
 }
 
 /// Checks the file and prints what was found: a summary, or every fault in a line of its own.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     let loaded = Config::load(&options.file);
-    let (faults, warnings) = match &loaded {
-        Ok(loaded) => (&[][..], &loaded.warnings[..]),
-        Err(faults) => (&faults[..], &[][..]),
+    let (faults, warnings, profiles) = match &loaded {
+        Ok(loaded) => (&[][..], &loaded.warnings[..], &loaded.profiles[..]),
+        Err(faults) => (&faults[..], &[][..], &[][..]),
     };
     if options.json {
-        let verdict = Verdict { ok: loaded.is_ok(), faults, warnings };
+        let verdict = Verdict { ok: loaded.is_ok(), faults, warnings, profiles };
         match serde_json::to_string(&verdict) {
             Ok(json) => println!("{json}"),
             Err(error) => unreachable!("texts and numbers always serialize: {error}"),
         }
     } else {
-        if let Ok(Loaded { config, .. }) = &loaded {
-            print!("{}", Summary(config));
+        if let Ok(loaded) = &loaded {
+            print!("{}", Summary(loaded));
         }
         warnings.iter().for_each(|warning| eprintln!("{warning}"));
         faults.iter().for_each(|fault| eprintln!("{fault}"));
@@ -66,15 +68,18 @@ pub fn run(options: &Options) -> ExitCode {
 /// What will be in force with a configuration, in lines of 80 columns. Keys are told by their check
 /// value.
 #[derive(Debug)]
-pub struct Summary<'a>(pub &'a Config);
+pub struct Summary<'a>(pub &'a Loaded);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, port) in self.0.ports.iter().enumerate() {
+        let Loaded { config, profiles, .. } = self.0;
+        for (number, port) in config.ports.iter().enumerate() {
             if number > 0 {
                 f.write_char('\n')?;
             }
-            write_port(f, port, &self.0.namespace)?;
+            write_port(f, port, &config.namespace)?;
+            let mut profiles = profiles.iter().filter(|profile| profile.port == port.name);
+            profiles.try_for_each(|profile| write_profile(f, profile))?;
         }
         Ok(())
     }
@@ -208,6 +213,16 @@ fn write_cak(f: &mut fmt::Formatter<'_>, key: &MkaKey) -> fmt::Result {
     line(f, "  valid", &valid.join(" "))?;
     let fallback = if key.fallback { "fallback: while no other key has a live peer" } else { "" };
     line(f, "  use", fallback)
+}
+
+/// Writes what `profile` sets, and what it would have set.
+fn write_profile(f: &mut fmt::Formatter<'_>, profile: &UsedProfile) -> fmt::Result {
+    line(f, "profile", profile.profile.name())?;
+    for UsedSetting { key, value, overridden } in &profile.settings {
+        let label = if *overridden { "  overridden" } else { "  sets" };
+        line(f, label, &format!("{key} = {value}"))?;
+    }
+    Ok(())
 }
 
 /// What peers must be able to take, or set up too.

@@ -235,11 +235,58 @@ port wan1: uplink eth2, TAP wan1
     assert_eq!(output.status.code(), Some(0));
 }
 
+const PROFILE: &str = "
+[[port]]
+name = \"wan0\"
+uplink = \"eth1\"
+use_es = true
+[port.mka]
+profile = \"aws\"
+ckn = \"6D6B61\"
+cak_env = \"MACSEC_TEST_CAK\"
+";
+
+#[test]
+fn says_what_a_profile_sets_and_what_it_would_have() {
+    let (_directory, file) = place(PROFILE);
+    let check = |options: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_macsec"))
+            .arg("check")
+            .arg(&file)
+            .args(options)
+            .env("MACSEC_TEST_CAK", format!("{SAK}{SAK}"))
+            .output()
+            .expect("the binary has been built")
+    };
+    let output = check(&[]);
+    let told = "
+  profile       aws
+    sets        mka.cipher_suites = [\"gcm-aes-xpn-256\", \"gcm-aes-256\"]
+    overridden  always_include_sci = true
+    sets        vlan_tags_in_clear = 0
+";
+    assert!(stdout(&output).ends_with(told), "{}", stdout(&output));
+    assert!(stdout(&output).lines().all(|line| line.len() <= 80));
+    let advice = "port.wan0.mka.profile: aws: the SCI in every frame: always_include_sci = true\n";
+    assert!(stderr(&output).ends_with(advice), "{}", stderr(&output));
+    let suites = "[\"gcm-aes-xpn-256\", \"gcm-aes-256\"]";
+    let expected = json!([{
+        "port": "wan0",
+        "profile": "aws",
+        "settings": [
+            { "key": "mka.cipher_suites", "value": suites, "overridden": false },
+            { "key": "always_include_sci", "value": "true", "overridden": true },
+            { "key": "vlan_tags_in_clear", "value": "0", "overridden": false },
+        ],
+    }]);
+    assert_eq!(json(&check(&["--json"]))["profiles"], expected);
+}
+
 #[test]
 fn the_examples_are_right() {
     let directory = tempfile::tempdir().expect("a directory");
-    for kind in ["sak", "cak"] {
-        let path = directory.path().join(format!("lab.{kind}"));
+    for (kind, name) in [("sak", "lab.sak"), ("cak", "lab.cak"), ("cak", "next.cak")] {
+        let path = directory.path().join(name);
         let made = macsec(&["keygen", kind, "--out", path.to_str().expect("UTF-8")]);
         assert!(made.status.success(), "{}", stderr(&made));
     }
@@ -258,7 +305,7 @@ fn the_examples_are_right() {
         }
         checked += 1;
     }
-    assert!(checked >= 2, "{checked}");
+    assert!(checked >= 8, "{checked}");
 }
 
 #[test]
@@ -307,6 +354,7 @@ fn the_json_form_has_every_part_of_a_fault() {
             { "file": file, "line": 5, "key": "port.wan0.sak", "value": "(hidden)", "allowed": null },
         ],
         "warnings": [],
+        "profiles": [],
     });
     assert_eq!(verdict, expected);
     assert_eq!(stderr(&output), "");

@@ -9,7 +9,7 @@ use ::mka::{
 use macsec::{MacAddress, Sci};
 
 use super::{
-    MAX_PEERS, PortConfig, Source,
+    MAX_PEERS, PortConfig, Profile, Source,
     mka_keys::{self, MkaKey},
     reader::{Report, Spot, Table, value_or},
     registry::Registry,
@@ -18,6 +18,8 @@ use super::{
 /// `[port.mka]`: MKA with pre-shared CAKs.
 #[derive(Debug, PartialEq)]
 pub struct MkaConfig {
+    /// The cloud whose edge is the other end, if its defaults were taken.
+    pub profile: Option<Profile>,
     /// The CAKs, 1 to [`MAX_KEYS`](super::MAX_KEYS), each with a CKN of its own: that of
     /// `[port.mka]` itself, if it has one, then those of `[[port.mka.key]]`. At most one is the
     /// fallback, and never the only one.
@@ -90,7 +92,7 @@ impl MkaConfig {
     /// anew, as a participant that nobody has seen yet.
     #[must_use]
     pub fn keeps_session(&self, other: &Self) -> bool {
-        let Self { rekey_interval: _, rekey_on_peer_loss: _, keys, .. } = self;
+        let Self { profile: _, rekey_interval: _, rekey_on_peer_loss: _, keys, .. } = self;
         let stays = keys.iter().any(|key| other.has_cak_of(key));
         let agreement = |of: &Self| (of.priority, of.suites, of.policy);
         let wire = |of: &Self| {
@@ -125,6 +127,7 @@ pub enum Policy {
 
 /// What `[port.mka]` has to know of the port around it.
 pub(super) struct Surroundings<'a> {
+    pub(super) profile: Option<Profile>,
     /// None if they are faulty.
     pub(super) suites: Option<Suites>,
     pub(super) bypass: &'a [u16],
@@ -137,7 +140,7 @@ const INTERVAL_RULE: &str = "0 or 30 to 2592000";
 const DESTINATION_RULE: &str = "a group address, as 01-80-c2-00-00-03: the first octet odd";
 const ETHERTYPE_RULE: &str = "0x0600 to 0xffff, but for 0x88e5 (MACsec), 0x8100 and 0x88a8 (VLAN), and for bypass_ethertypes";
 
-/// Reads `[port.mka]`, whose `cipher_suites` have been read. None only if there is a fault.
+/// Reads `[port.mka]`, whose `profile` and `cipher_suites` have been read. None only if there is a fault.
 pub(super) fn read(
     report: &mut Report,
     mut table: Table<'_>,
@@ -171,6 +174,7 @@ pub(super) fn read(
     table.finish(report);
 
     Some(MkaConfig {
+        profile: around.profile,
         keys: keys?,
         priority,
         suites: around.suites?,

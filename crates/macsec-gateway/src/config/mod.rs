@@ -12,6 +12,7 @@
 //! | `port` | what a port is made of |
 //! | `mka` | how a port agrees on keys |
 //! | `mka_keys` | the CAKs of a port, and when each is valid |
+//! | `profile` | defaults for the edges of clouds |
 //! | `timestamp` | instants |
 //! | `static_keys`, `key` | keys given by hand |
 //! | `key_text` | where the octets of a key come from |
@@ -25,6 +26,7 @@ mod mka;
 mod mka_keys;
 mod port;
 mod private_file;
+mod profile;
 mod reader;
 mod registry;
 mod static_keys;
@@ -43,6 +45,7 @@ pub use key::{Key, KeyCheck};
 pub use mka::{MkaConfig, Policy};
 pub use mka_keys::{CakKey, MAX_KEYS, MkaKey};
 use private_file::Contents;
+pub use profile::{Profile, UsedProfile, UsedSetting};
 use reader::{Report, Table};
 use registry::Registry;
 pub use timestamp::{Timestamp, TimestampError};
@@ -81,6 +84,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed, but should not stay. In the order of the file.
     pub warnings: Vec<Warning>,
+    /// The profiles that ports use, in the order of the file.
+    pub profiles: Vec<UsedProfile>,
 }
 
 /// How the host's own stack is kept away from an uplink.

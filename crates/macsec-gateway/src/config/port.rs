@@ -11,6 +11,7 @@ use macsec::{
 use super::{
     Isolation, PortConfig, Source,
     mka::{self, Surroundings},
+    profile,
     reader::{Found, Report, Spot, Table, value_or},
     registry::Registry,
     static_keys,
@@ -50,6 +51,8 @@ pub(super) fn read(
         text.parse().ok().filter(|mac: &MacAddress| mac.0[0] & 1 == 0 && mac.0 != [0; 6])
     });
     let mut mka = table.table(report, "mka");
+    let name = names.as_ref().map(|names| names.name.as_str());
+    let profile = mka.as_mut().and_then(|mka| profile::apply(report, name, &mut table, mka));
     let suites = suites(report, &mut table, mka.as_mut());
     let suite = suites.map(|suites| suites.first());
     let sci = table.text(report, "sci", SCI_RULE, |text| text.parse::<Sci>().ok());
@@ -63,14 +66,15 @@ pub(super) fn read(
         let rule = format!("nothing beside {}: keys are agreed upon or given", mka.at().key);
         report.fault(&static_keys.at(), rule);
     }
-    let around = Surroundings { suites, bypass: &bypass, lax: &lax };
+    let used = profile.as_ref().map(|found| found.value);
+    let around = Surroundings { profile: used, suites, bypass: &bypass, lax: &lax };
     let mka = mka.map(|mka| mka::read(report, mka, &around, source, registry));
     let static_keys = static_keys
         .map(|keys| static_keys::read(report, keys, suite, sci.as_ref(), source, registry));
     table.finish(report);
 
     let Names { name, uplink, tap } = names?;
-    Some(PortConfig {
+    let config = PortConfig {
         name,
         uplink,
         isolation: value_or(isolation, Isolation::default()),
@@ -93,7 +97,11 @@ pub(super) fn read(
             Some(keys) => Some(keys?),
             None => None,
         },
-    })
+    };
+    if let Some(profile) = profile {
+        profile::advise(report, &profile, &config);
+    }
+    Some(config)
 }
 
 /// Whether `name` has letters, digits, `-` and `_` only.

@@ -3,12 +3,16 @@
 
 use std::{borrow::Cow, ops::RangeInclusive, path::Path};
 
-use toml::de::{DeTable, DeValue};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 use zeroize::Zeroize;
 
 use super::{
     Config, Loaded,
     fault::{Fault, Warning, file_name, one_line},
+    profile::UsedProfile,
     timestamp::{TIMESTAMP_RULE, Timestamp},
 };
 
@@ -43,13 +47,14 @@ pub(super) struct Found<T> {
     pub(super) at: Spot,
 }
 
-/// The faults and warnings of a file.
+/// The faults and warnings of a file, and the profiles that it uses.
 pub(super) struct Report {
     file: String,
     /// Where each line begins.
     lines: Vec<usize>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
+    profiles: Vec<UsedProfile>,
 }
 
 impl Report {
@@ -60,6 +65,7 @@ impl Report {
             lines: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect(),
             faults: Vec::new(),
             warnings: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -92,6 +98,10 @@ impl Report {
         });
     }
 
+    pub(super) fn tell_profile(&mut self, profile: UsedProfile) {
+        self.profiles.push(profile);
+    }
+
     /// The one fault of a file that is no TOML.
     pub(super) fn syntax(self, at: usize, message: &str) -> Vec<Fault> {
         let line = Some(self.line(at));
@@ -105,7 +115,7 @@ impl Report {
         self.warnings.sort_by_key(|warning| warning.line);
         match config {
             Some(config) if self.faults.is_empty() => {
-                Ok(Loaded { config, warnings: self.warnings })
+                Ok(Loaded { config, warnings: self.warnings, profiles: self.profiles })
             }
             _ => Err(self.faults),
         }
@@ -142,6 +152,21 @@ impl<'i> Table<'i> {
     /// Whether there is a value for `key` that has not been read.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
+    }
+
+    /// Puts `value`, which is TOML, where there is no `key`, as if it stood at `spot`.
+    pub(super) fn put(
+        &mut self,
+        report: &Report,
+        key: &'static str,
+        value: &'static str,
+        spot: &Spot,
+    ) {
+        let start = report.lines.get(spot.line - 1).copied().unwrap_or_default();
+        if let Ok(value) = DeValue::parse(value) {
+            let key = Spanned::new(start..start, key.into());
+            self.entries.insert(key, Spanned::new(start..start, value.into_inner()));
+        }
     }
 
     fn path_of(&self, key: &str) -> String {

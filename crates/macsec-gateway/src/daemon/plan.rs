@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use macsec::{CipherSuite, Confidentiality};
 use mka::SetOrder;
 
-use crate::config::{Config, MkaConfig, MkaKey, Policy, PortConfig, Timestamp};
+use crate::config::{Config, MkaConfig, MkaKey, Policy, PortConfig, Profile, Timestamp};
 
 /// One step from the configuration in force to the new one.
 #[derive(Clone, Debug)]
@@ -152,7 +152,9 @@ fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
     let mut changes = cak_changes(old, new);
     let on_both = |of: &dyn Fn(&MkaConfig) -> String| (of(old), of(new));
     let seconds = |c: &MkaConfig| c.rekey_interval.map_or(0, |time| time.as_secs()).to_string();
-    let rows: [(&str, (String, String), &str); 11] = [
+    let profile = |c: &MkaConfig| c.profile.map_or("none", Profile::name).to_owned();
+    let rows: [(&str, (String, String), &str); 12] = [
+        ("profile", on_both(&profile), SAME_SESSION),
         ("key_server_priority", on_both(&|c| c.priority.to_string()), NEW_SESSION),
         ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), SUITE_SESSION),
         ("policy", on_both(&|c| policy(c.policy).to_owned()), NEW_SESSION),
@@ -334,6 +336,11 @@ mod tests {
         let suites = "mka.cipher_suites [gcm-aes-xpn-256] -> [gcm-aes-256, gcm-aes-xpn-256]";
         let cases = [
             ("cak = \"43434343434343434343434343434343\"", "mka.key 01 cak ", OTHER_SESSION),
+            (
+                "profile = \"aws\"\ncipher_suites = [\"gcm-aes-xpn-256\"]",
+                "mka.profile none -> aws",
+                SAME_SESSION,
+            ),
             ("key_server_priority = 0", "mka.key_server_priority 16 -> 0", NEW_SESSION),
             ("cipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-256\"]", suites, SUITE_SESSION),
             ("policy = \"should-secure\"", "mka.policy must-secure -> should-secure", NEW_SESSION),

@@ -13,7 +13,7 @@ const CHECK: &str = "configuration";
 /// What `macsec check` says of the file.
 pub(super) fn file(file: &Path, loaded: &Result<Loaded, Vec<Fault>>) -> Vec<Finding> {
     match loaded {
-        Ok(Loaded { config, warnings }) if warnings.is_empty() => {
+        Ok(Loaded { config, warnings, .. }) if warnings.is_empty() => {
             let ports = config.ports.len();
             let s = if ports == 1 { "" } else { "s" };
             vec![Finding::ok(CHECK, format!("{}: {ports} port{s}", file.display()))]

@@ -7,6 +7,7 @@ mod accepted;
 mod agreed;
 mod faults;
 mod mka_keys;
+mod profiles;
 mod properties;
 mod secrets;
 
