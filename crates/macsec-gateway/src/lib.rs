@@ -11,6 +11,7 @@
 //! | [`port`] | a port: a SecY between an uplink and a TAP, and the loop that moves frames |
 //! | [`pn_store`] | packet numbers that survive restarts |
 //! | [`ki_journal`] | keys that an earlier run has transmitted with |
+//! | [`keyring`] | which CAKs a port takes part with, and how much each is preferred |
 //! | [`pcap`] | a capture file of what passes through the ports |
 //! | [`privileges`] | what the process may do, and who may look into it |
 //! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
@@ -30,6 +31,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod keygen;
+pub mod keyring;
 pub mod ki_journal;
 mod mailbox;
 pub mod pcap;
