@@ -72,7 +72,9 @@ impl Directory {
         let Some(file) = self.files.open_file(name)? else {
             return Ok(None);
         };
-        let mut contents = Vec::new();
+        // With room for more than is read: it may be keys, and a buffer that grows leaves copies behind.
+        let len = usize::try_from(file.metadata()?.len().min(MAX_FILE)).unwrap_or_default();
+        let mut contents = Vec::with_capacity(len + 64);
         file.take(MAX_FILE).read_to_end(&mut contents)?;
         Ok(Some(contents))
     }

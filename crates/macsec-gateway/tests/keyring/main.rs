@@ -1,6 +1,7 @@
 //! Which keys of a port have a participant, and in which order they are preferred.
 
 mod properties;
+mod store;
 mod table;
 
 use std::time::Duration;
