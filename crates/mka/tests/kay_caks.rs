@@ -201,6 +201,33 @@ fn the_key_server_goes_and_another_goes_on_with_its_own_preference() {
     }
 }
 
+/// It is key server of those who have its CAK, which is not the one that the others use.
+#[test]
+fn who_has_the_fallback_alone_gets_nobody_over() {
+    let mut lab = KayLab::of(29, &[1, 2, 0]);
+    with(&mut lab, 2, |station, now| {
+        station.remove_cak(now, OLD);
+        station.add_cak(now, FALLBACK, 0);
+    });
+    for index in 0..2 {
+        with(&mut lab, index, |station, now| station.add_cak(now, FALLBACK, 100));
+    }
+    lab.lan.run_for(seconds(5));
+    lab.send_data(millis(5));
+    lab.lan.run_for(seconds(60));
+    lab.stop_data();
+    for index in 0..2 {
+        assert_eq!(lab.lan[index].cak_in_use(), Some(OLD), "{}", lab.show());
+    }
+    assert_eq!(lab.lost_among(&[lab.lan[0].sci, lab.lan[1].sci]), 0);
+    // Without the other CAK, it is the one to follow.
+    for index in 0..2 {
+        with(&mut lab, index, |station, now| station.remove_cak(now, OLD));
+    }
+    lab.secured_within(seconds(20));
+    all_use(&lab, FALLBACK);
+}
+
 /// An end that gives up the CAK in use, with another live, holds the keys until the key server has noticed.
 #[test]
 fn keys_do_not_outlive_their_cak_for_ever() {

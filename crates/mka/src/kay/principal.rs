@@ -7,8 +7,8 @@
 //! - **All others follow** the participant in which the key server sends them a SAK.
 //! - **Who has no live peer left gives way** to one that has: of those the one with the best key server, and the most
 //!   preferred of these.
-//! - A SAK of a participant with a worse key server than the principal one's is kept, and not followed: it is of a CA that not
-//!   all are members of.
+//! - The SAK of another key server than the present principal participant's is kept, and not followed as long as that has a
+//!   live peer. Whoever has but one of the CAKs, the fallback say, does not get those over who have another in use.
 //!
 //! A participant that becomes the principal one as key server makes a new SAK. The keys in use stay until that is in
 //! use in their place, as in any rollover.
@@ -69,14 +69,14 @@ impl<R: Random> Kay<R> {
         self.make_principal(now, best);
     }
 
-    /// Goes over to the participant `ckn`, in which the key server has sent us a SAK; unless we follow a better one.
+    /// Goes over to the participant `ckn`, in which its key server has sent us a SAK; unless we follow another.
     pub(super) fn follow(&mut self, now: Duration, ckn: &Ckn) {
         let Some(slot) = self.slots.get(ckn) else { return };
-        let better = self.slots.principal().is_some_and(|present| {
-            present.participant.has_session()
-                && server(&present.participant) < server(&slot.participant)
+        let server = |slot: &Slot<R>| slot.participant.server_rank().map(|(_, sci)| sci);
+        let follows_another = self.slots.principal().is_some_and(|present| {
+            present.participant.has_session() && server(present) != server(slot)
         });
-        if !better {
+        if !follows_another {
             self.make_principal(now, Some(*ckn));
         }
     }
