@@ -196,7 +196,9 @@ fn write_mka(f: &mut fmt::Formatter<'_>, mka: &MkaConfig) -> fmt::Result {
     let by_loss = if mka.rekey_on_peer_loss { ", when a peer has gone" } else { "" };
     let by_age = by_age.unwrap_or_else(|| "when packet numbers run out".to_owned());
     line(f, "new SAK", &format!("{by_age}{by_loss}"))?;
-    line(f, "hello", &format!("every {} ms", mka.hello_time.as_millis()))?;
+    let bounded = if mka.delay_protect { ", which bounds delay" } else { "" };
+    line(f, "hello", &format!("every {} ms{bounded}", mka.hello_time.as_millis()))?;
+    line(f, "peers", &format!("{} at most", mka.max_peers))?;
     unusual(mka).chunks(3).try_for_each(|few| line(f, "EAPOL", &few.join(", ")))
 }
 

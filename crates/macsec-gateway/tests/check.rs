@@ -157,7 +157,8 @@ rekey_interval = 3600
 rekey_on_peer_loss = true
 destination = \"01-80-c2-00-00-00\"
 ethertype = 0x876f
-hello_time = 500
+delay_protect = true
+max_peers = 31
 mka_version = 1
 icv_indicator = true
 set_order = \"standard\"
@@ -191,6 +192,7 @@ port wan0: uplink eth1, TAP wan0
   key server    priority 16
   new SAK       when packet numbers run out
   hello         every 2000 ms
+  peers         4 at most
 
 port wan1: uplink eth2, TAP wan1
   uplink        MTU as it is, in the namespace macsec
@@ -211,7 +213,8 @@ port wan1: uplink eth2, TAP wan1
   also taken    gcm-aes-256, gcm-aes-xpn-128, gcm-aes-xpn-256
   key server    never
   new SAK       every 3600 s, when a peer has gone
-  hello         every 500 ms
+  hello         every 500 ms, which bounds delay
+  peers         31 at most
   EAPOL         to 01:80:c2:00:00:00, EtherType 0x876f, MKA version 1
   EAPOL         standard order, ICV Indicator
 "
@@ -227,8 +230,8 @@ port wan1: uplink eth2, TAP wan1
 {file}:14: port.wan1.mka.cak: {better}
 {file}:15: port.wan1.mka.key_server_priority: 255 is never: without an end that is less, there is no key
 {file}:17: port.wan1.mka.policy: must-secure, after the roll-out: whoever drops MKPDUs opens this port
-{file}:28: port.wan1.mka.key.1.cak: {better}
-{file}:33: port.wan1.mka.key.2.cak: {better}
+{file}:29: port.wan1.mka.key.1.cak: {better}
+{file}:34: port.wan1.mka.key.2.cak: {better}
 "
         )
     );

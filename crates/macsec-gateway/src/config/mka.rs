@@ -1,6 +1,6 @@
 //! How a port agrees on keys: `[port.mka]`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use ::mka::{
     ETHERTYPE_EAPOL, Framing, KayConfig, NEAREST_NON_TPMR_BRIDGE, ParticipantConfig, SetOrder,
@@ -40,8 +40,13 @@ pub struct MkaConfig {
     /// The EtherType of EAPOL on the port: 888E by default, never MACsec's nor a VLAN tag's, nor on
     /// the bypass list.
     pub ethertype: u16,
-    /// MKA Hello Time, 0.5 to 60 seconds. Default 2 seconds.
+    /// MKA Hello Time, 0.5 to 60 seconds. Default 2 seconds, or 0.5 with `delay_protect`.
     pub hello_time: Duration,
+    /// Whether peers are told to discard frames that have been under way for long, which takes a
+    /// `hello_time` of 0.5 seconds. Default false.
+    pub delay_protect: bool,
+    /// How many live peers there may be, 1 to [`MAX_PEERS`](super::MAX_PEERS). Default 4.
+    pub max_peers: usize,
     /// The MKA version to send, 1 to 3. Default 3.
     pub version: u8,
     /// Whether MKPDUs announce their ICV. Default false.
@@ -70,7 +75,8 @@ impl PortConfig {
         participant.hello_time = mka.hello_time;
         participant.rekey_interval = mka.rekey_interval;
         participant.rekey_on_member_loss = mka.rekey_on_peer_loss;
-        participant.max_peers = MAX_PEERS;
+        participant.delay_protect = mka.delay_protect;
+        participant.max_peers = mka.max_peers;
         let mut config = KayConfig::new(participant);
         config.policy = match mka.policy {
             Policy::MustSecure => LogonPolicy::MUST_SECURE,
@@ -94,12 +100,13 @@ impl MkaConfig {
     pub fn keeps_session(&self, other: &Self) -> bool {
         let Self { profile: _, rekey_interval: _, rekey_on_peer_loss: _, keys, .. } = self;
         let stays = keys.iter().any(|key| other.has_cak_of(key));
-        let agreement = |of: &Self| (of.priority, of.suites, of.policy);
+        let agreement = |of: &Self| (of.priority, of.suites, of.policy, of.max_peers);
         let wire = |of: &Self| {
             (
                 of.destination,
                 of.ethertype,
                 of.hello_time,
+                of.delay_protect,
                 of.version,
                 of.icv_indicator,
                 of.set_order,
@@ -136,6 +143,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) lax: &'a [(Spot, &'static str)],
 }
 
+/// Milliseconds between hellos. The least is what bounds delay.
+const HELLO_TIME: RangeInclusive<u32> = 500..=60_000;
+const DEFAULT_PEERS: usize = 4;
+const PEERS_RULE: &str = "1 to 31";
 const INTERVAL_RULE: &str = "0 or 30 to 2592000";
 const DESTINATION_RULE: &str = "a group address, as 01-80-c2-00-00-03: the first octet odd";
 const ETHERTYPE_RULE: &str = "0x0600 to 0xffff, but for 0x88e5 (MACsec), 0x8100 and 0x88a8 (VLAN), and for bypass_ethertypes";
@@ -164,7 +175,10 @@ pub(super) fn read(
                 && !around.bypass.contains(ethertype)
         })
     });
-    let hello_time = table.number(report, "hello_time", 500..=60_000);
+    let (delay_protect, hello_time) = hellos(report, &mut table);
+    let max_peers = table.whole(report, "max_peers", PEERS_RULE, |peers| {
+        usize::try_from(peers).ok().filter(|peers| (1..=MAX_PEERS).contains(peers))
+    });
     let version = table.whole(report, "mka_version", "1 to 3", |version| {
         u8::try_from(version).ok().filter(|version| matches!(version, 1..=3))
     });
@@ -183,11 +197,28 @@ pub(super) fn read(
         rekey_on_peer_loss,
         destination: value_or(destination, NEAREST_NON_TPMR_BRIDGE),
         ethertype: value_or(ethertype, ETHERTYPE_EAPOL),
-        hello_time: Duration::from_millis(value_or(hello_time, 2000).into()),
+        hello_time,
+        delay_protect,
+        max_peers: value_or(max_peers, DEFAULT_PEERS),
         version: value_or(version, 3),
         icv_indicator,
         set_order: value_or(set_order, SetOrder::default()),
     })
+}
+
+/// Reads whether delay is bounded, and the Hello Time.
+fn hellos(report: &mut Report, table: &mut Table<'_>) -> (bool, Duration) {
+    let delay_protect = table.flag(report, "delay_protect", false);
+    let hello_time = table.number(report, "hello_time", HELLO_TIME);
+    let fastest = *HELLO_TIME.start();
+    if let Some(hello_time) = hello_time.as_ref().filter(|found| found.value != fastest)
+        && delay_protect
+    {
+        let rule = format!("{fastest} with delay_protect: slower hellos cannot bound delay");
+        report.fault(&hello_time.at, rule);
+    }
+    let default = if delay_protect { fastest } else { 2000 };
+    (delay_protect, Duration::from_millis(value_or(hello_time, default).into()))
 }
 
 fn priority(report: &mut Report, table: &mut Table<'_>) -> u8 {

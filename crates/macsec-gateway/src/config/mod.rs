@@ -37,9 +37,8 @@ use std::path::{Path, PathBuf};
 use macsec::{An, CipherSuite, Confidentiality, MacAddress, Sci, Ssci};
 use toml::de::DeTable;
 
-use crate::port::inner_mtu;
+use crate::port::{Room, inner_mtu};
 
-pub use crate::port::MAX_PEERS;
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
 pub use mka::{MkaConfig, Policy};
@@ -56,6 +55,9 @@ pub const DEFAULT_CONTROL_SOCKET: &str = "/run/macsec/control.sock";
 pub const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/macsec";
 /// The name of the private network namespace, unless the file says otherwise.
 pub const DEFAULT_NAMESPACE: &str = "macsec";
+
+/// The most peers that a port has: with it, there are 32 in a CA.
+pub const MAX_PEERS: usize = 31;
 
 /// Octets of a configuration file at most.
 const MAX_FILE: usize = 256 * 1024;
@@ -148,6 +150,19 @@ impl PortConfig {
     #[must_use]
     pub fn greatest_mtu(&self, uplink: u32) -> u32 {
         inner_mtu(uplink, self.inner_vlan_tags, self.controls.clear_vlan_tags)
+    }
+
+    /// How many peers and SAKs the port needs room for: no less than by default, so that most
+    /// changes of a configuration fit what is there.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        let Room { peers, keys } = Room::default();
+        if let Some(mka) = &self.mka {
+            // Each peer may be replaced while the SC of the former is still there.
+            return Room { peers: peers.max(2 * mka.max_peers), keys };
+        }
+        let given = self.static_keys.as_ref().map_or(0, |keys| keys.peers.len());
+        Room { peers: peers.max(given), keys: keys.max(given + 1) }
     }
 }
 

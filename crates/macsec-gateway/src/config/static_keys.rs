@@ -40,7 +40,7 @@ pub(super) fn read(
         sscis.claim(report, ssci.value, &ssci.at, "an SSCI");
     }
     let peers: Vec<_> = table
-        .tables(report, "peer", 1..=MAX_PEERS, "1 to 4 tables: [[port.static_keys.peer]]")
+        .tables(report, "peer", 1..=MAX_PEERS, "1 to 31 tables: [[port.static_keys.peer]]")
         .into_iter()
         .map(|mut table| {
             let has_own = SAK.is_given(&table);

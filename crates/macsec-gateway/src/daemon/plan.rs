@@ -75,6 +75,7 @@ const NEW_SESSION: &str = "a new session, traffic stops until it is up (about a 
 const OTHER_SESSION: &str = "a new session, traffic stops until the other end has the same";
 const OTHER_TAP: &str =
     "the former TAP goes, with its addresses and routes, unless it is persistent";
+const LARGER_SECY: &str = "the SecY is made anew, its counters begin at 0";
 const OTHER_SECY: &str = "the SecY is made anew, its counters begin at 0; traffic stops until the other \
     end has the SCI as its peer's";
 const OTHER_SCI: &str = "the SecY is made anew, its counters begin at 0; a new session, and traffic stops \
@@ -101,7 +102,7 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
     let [paused, opened] = if both_mka { [NEW_SESSION; 2] } else { [PAUSE, NEXT_FRAME] };
     let moved = if both_mka { OTHER_LINK } else { OTHER_UPLINK };
     let other_sci = if both_mka { OTHER_SCI } else { OTHER_SECY };
-    let rows: [(&str, (String, String), &str); 22] = [
+    let rows: [(&str, (String, String), &str); 23] = [
         ("uplink", on_both(&|c| c.uplink.clone()), moved),
         ("isolation", on_both(&|c| format!("{:?}", c.isolation).to_lowercase()), paused),
         ("uplink_mtu", on_both(&|c| or_default(c.uplink_mtu.map(|mtu| mtu.to_string()))), paused),
@@ -111,6 +112,7 @@ fn changes(old: &PortConfig, new: &PortConfig) -> Vec<String> {
         ("mtu", on_both(&|c| or_default(c.mtu.map(|mtu| mtu.to_string()))), NEXT_FRAME),
         ("inner_vlan_tags", on_both(&|c| c.inner_vlan_tags.to_string()), NEXT_FRAME),
         ("sci", on_both(&|c| or_default(c.sci.map(|sci| sci.to_string()))), other_sci),
+        ("room for peers", on_both(&|c| c.room().peers.to_string()), LARGER_SECY),
         ("cipher_suite", on_both(&suite_of), REKEYED),
         ("confidentiality", on_both(&|c| confidentiality(c.confidentiality)), paused),
         ("protect_frames", on_both(&|c| c.controls.protect_frames.to_string()), opened),
@@ -153,7 +155,7 @@ fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
     let on_both = |of: &dyn Fn(&MkaConfig) -> String| (of(old), of(new));
     let seconds = |c: &MkaConfig| c.rekey_interval.map_or(0, |time| time.as_secs()).to_string();
     let profile = |c: &MkaConfig| c.profile.map_or("none", Profile::name).to_owned();
-    let rows: [(&str, (String, String), &str); 12] = [
+    let rows: [(&str, (String, String), &str); 14] = [
         ("profile", on_both(&profile), SAME_SESSION),
         ("key_server_priority", on_both(&|c| c.priority.to_string()), NEW_SESSION),
         ("cipher_suites", on_both(&|c| suites(c.suites.as_slice())), SUITE_SESSION),
@@ -163,6 +165,8 @@ fn mka_changes(old: &MkaConfig, new: &MkaConfig) -> Vec<String> {
         ("destination", on_both(&|c| c.destination.to_string()), NEW_SESSION),
         ("ethertype", on_both(&|c| format!("{:#06x}", c.ethertype)), OTHER_SESSION),
         ("hello_time", on_both(&|c| c.hello_time.as_millis().to_string()), OTHER_SESSION),
+        ("delay_protect", on_both(&|c| c.delay_protect.to_string()), NEW_SESSION),
+        ("max_peers", on_both(&|c| c.max_peers.to_string()), NEW_SESSION),
         ("mka_version", on_both(&|c| c.version.to_string()), NEW_SESSION),
         ("icv_indicator", on_both(&|c| c.icv_indicator.to_string()), NEW_SESSION),
         ("set_order", on_both(&|c| set_order(c.set_order).to_owned()), NEW_SESSION),
@@ -353,6 +357,7 @@ mod tests {
             ),
             ("ethertype = 0x876f", "mka.ethertype 0x888e -> 0x876f", OTHER_SESSION),
             ("hello_time = 500", "mka.hello_time 2000 -> 500", OTHER_SESSION),
+            ("max_peers = 2", "mka.max_peers 4 -> 2", NEW_SESSION),
             ("mka_version = 1", "mka.mka_version 3 -> 1", NEW_SESSION),
             ("icv_indicator = true", "mka.icv_indicator false -> true", NEW_SESSION),
             ("set_order = \"standard\"", "mka.set_order ascending -> standard", NEW_SESSION),
@@ -427,6 +432,38 @@ mod tests {
         let [old, new] = [old, new].map(|[a, b]| format!("{A}[port.mka]\n{a}{b}"));
         let line = format!("port a: mka.key in another order: {SAME_SESSION}");
         assert_eq!(told(&old, &new), [line]);
+    }
+
+    #[test]
+    fn delay_protection_takes_faster_hellos() {
+        let hello = format!("mka.hello_time 2000 -> 500: {OTHER_SESSION}");
+        let protect = format!("mka.delay_protect false -> true: {NEW_SESSION}");
+        let line = told(&mka(""), &mka("delay_protect = true"));
+        assert_eq!(line, [format!("port a: {hello}; {protect}")]);
+        let line = told(&mka("hello_time = 500"), &mka("delay_protect = true"));
+        assert_eq!(line, [format!("port a: {protect}")]);
+    }
+
+    #[test]
+    fn more_peers_than_there_is_room_for_take_another_secy() {
+        let room = format!("room for peers 8 -> 62: {LARGER_SECY}");
+        let peers = format!("mka.max_peers 4 -> 31: {NEW_SESSION}");
+        let line = told(&mka(""), &mka("max_peers = 31"));
+        assert_eq!(line, [format!("port a: {room}; {peers}")]);
+        let line = told(&mka("max_peers = 1"), &mka("max_peers = 4"));
+        assert_eq!(line, [format!("port a: mka.max_peers 1 -> 4: {NEW_SESSION}")]);
+        let keys = |peers: u8| {
+            let peer = |n| format!("[[port.static_keys.peer]]\nsci = \"02000000000200{n:02x}\"\n");
+            let peers: String = (1..=peers).map(peer).collect();
+            format!(
+                "{A}cipher_suite = \"gcm-aes-128\"\n[port.static_keys]\n\
+                 sak = \"42424242424242424242424242424242\"\n{peers}"
+            )
+        };
+        let anew = format!("static_keys: the SAs are made anew, {PAUSE}");
+        assert_eq!(told(&keys(1), &keys(8)), [format!("port a: {anew}")]);
+        let room = format!("room for peers 8 -> 9: {LARGER_SECY}");
+        assert_eq!(told(&keys(1), &keys(9)), [format!("port a: {room}; {anew}")]);
     }
 
     #[test]

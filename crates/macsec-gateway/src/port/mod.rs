@@ -103,16 +103,36 @@ pub enum PortError {
 }
 
 /// How many peers, and how many SAKs at a time, a port has room for.
-pub const MAX_PEERS: usize = 4;
-/// One for each peer, one of our own.
-const MAX_KEYS: usize = MAX_PEERS + 1;
+///
+/// By default for 8 and 5: enough for four peers, each of them replaced before its SC has gone, or
+/// each with a SAK of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// SCs that frames are received from.
+    pub peers: usize,
+    /// SAKs.
+    pub keys: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { peers: 8, keys: 5 }
+    }
+}
 
 /// The SecY of a port.
-pub type PortSecY = SecY<
-    Portable,
-    [KeySlot<<Portable as macsec::Backend>::Key>; MAX_KEYS],
-    [ReceiveScSlot; MAX_PEERS],
->;
+pub type PortSecY =
+    SecY<Portable, Box<[KeySlot<<Portable as macsec::Backend>::Key>]>, Box<[ReceiveScSlot]>>;
+
+/// A SecY as ports have it.
+///
+/// # Errors
+/// [`macsec::ConfigError`]: the controls exclude each other, or do not suit the SCI.
+pub fn new_secy(sci: Sci, controls: Config, room: Room) -> Result<PortSecY, macsec::ConfigError> {
+    let keys = (0..room.keys).map(|_| KeySlot::EMPTY).collect();
+    let peers = (0..room.peers).map(|_| ReceiveScSlot::EMPTY).collect();
+    SecY::new(Portable, sci, controls, keys, peers)
+}
 
 /// Captures of a port's two sides.
 pub struct Captures {
@@ -125,6 +145,7 @@ pub struct Captures {
 /// A port. See the module's picture.
 pub struct Port {
     secy: PortSecY,
+    room: Room,
     command: Command,
     bypass: BypassList,
     uplink: Option<UplinkRings>,
@@ -146,11 +167,10 @@ impl Port {
     ///
     /// # Errors
     /// [`PortError::Controls`].
-    pub fn new(sci: Sci, controls: Config) -> Result<Self, PortError> {
-        let keys = [const { KeySlot::EMPTY }; MAX_KEYS];
-        let peers = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
+    pub fn new(sci: Sci, controls: Config, room: Room) -> Result<Self, PortError> {
         Ok(Self {
-            secy: SecY::new(Portable, sci, controls, keys, peers)?,
+            secy: new_secy(sci, controls, room)?,
+            room,
             command: Command::new(controls),
             bypass: BypassList::default(),
             uplink: None,
@@ -270,6 +290,12 @@ impl Port {
     #[must_use]
     pub fn secy(&self) -> &PortSecY {
         &self.secy
+    }
+
+    /// What there is room for.
+    #[must_use]
+    pub const fn room(&self) -> Room {
+        self.room
     }
 
     /// The SecY, for whoever agrees the keys.

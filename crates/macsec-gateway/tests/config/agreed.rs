@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use macsec::{CipherSuite, Confidentiality, ConfidentialityOffset, MacAddress};
+use macsec::{CipherSuite, Confidentiality, ConfidentialityOffset, MacAddress, Sci};
 use macsec_gateway::config::{KeyCheck, MkaConfig, Policy, PortConfig};
 use mka::{Cak, Ckn, KeyLength, SetOrder};
 
@@ -66,6 +66,7 @@ fn defaults() {
     assert_eq!(mka.destination, MacAddress([0x01, 0x80, 0xc2, 0, 0, 3]));
     assert_eq!(mka.ethertype, 0x888e);
     assert_eq!(mka.hello_time, Duration::from_secs(2));
+    assert_eq!((mka.delay_protect, mka.max_peers), (false, 4));
     assert_eq!((mka.version, mka.icv_indicator), (3, false));
     assert_eq!(mka.set_order, SetOrder::Ascending);
     assert_eq!(warnings(&complete("")), [""; 0]);
@@ -79,6 +80,7 @@ fn everything_else_than_by_default() {
         "key_server_priority = 0\ncipher_suites = [\"gcm-aes-256\", \"gcm-aes-xpn-128\"]\n\
          policy = \"should-secure\"\nrekey_interval = 3600\nrekey_on_peer_loss = true\n\
          destination = \"ff:ff:ff:ff:ff:ff\"\nethertype = 0x876f\nhello_time = 500\n\
+         delay_protect = true\nmax_peers = 31\n\
          mka_version = 1\nicv_indicator = true\nset_order = \"standard\"",
     ));
     // The port is what the most wanted suite makes of it.
@@ -94,6 +96,7 @@ fn everything_else_than_by_default() {
     assert!(mka.rekey_on_peer_loss);
     assert_eq!((mka.destination, mka.ethertype), (MacAddress([0xff; 6]), 0x876f));
     assert_eq!(mka.hello_time, Duration::from_millis(500));
+    assert_eq!((mka.delay_protect, mka.max_peers), (true, 31));
     assert_eq!((mka.version, mka.icv_indicator), (1, true));
     assert_eq!(mka.set_order, SetOrder::Standard);
 }
@@ -122,6 +125,32 @@ fn limits_are_within() {
     for policy in ["must-secure", "should-secure"] {
         let mka = the_mka(&complete(&format!("policy = \"{policy}\"")));
         assert_eq!(mka.policy == Policy::ShouldSecure, policy == "should-secure");
+    }
+}
+
+#[test]
+fn delay_is_bounded_by_hellos() {
+    let mka = the_mka(&complete("delay_protect = true"));
+    assert_eq!((mka.delay_protect, mka.hello_time), (true, Duration::from_millis(500)));
+    for hello_time in [501, 2000] {
+        let rule = "500 with delay_protect: slower hellos cannot bound delay";
+        check(
+            complete(&format!("delay_protect = true\nhello_time = {hello_time}")),
+            &[&format!(":8: port.wan0.mka.hello_time = {hello_time}: {rule}")],
+        );
+    }
+    let port = the_port(&complete("delay_protect = true\nmax_peers = 7"));
+    let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+    let config = port.kay_config(Sci::new(mac, 1), mac).expect("there").participant;
+    assert_eq!((config.delay_protect, config.max_peers), (true, 7));
+    assert_eq!(config.hello_time, Duration::from_millis(500));
+}
+
+#[test]
+fn there_is_room_for_every_peer_and_for_those_that_replace_them() {
+    for (peers, room) in [(1, 8), (4, 8), (5, 10), (31, 62)] {
+        let port = the_port(&complete(&format!("max_peers = {peers}")));
+        assert_eq!(port.room().peers, room);
     }
 }
 
@@ -199,6 +228,9 @@ fn of_a_value_that_is_not_allowed() {
         ("ethertype = 0x88a8", &format!("ethertype = 0x88a8: {ETHERTYPE}")),
         ("hello_time = 499", "hello_time = 499: 500 to 60000"),
         ("hello_time = 60001", "hello_time = 60001: 500 to 60000"),
+        ("delay_protect = 1", "delay_protect = 1: true or false"),
+        ("max_peers = 0", "max_peers = 0: 1 to 31"),
+        ("max_peers = 32", "max_peers = 32: 1 to 31"),
         ("mka_version = 0", "mka_version = 0: 1 to 3"),
         ("mka_version = 4", "mka_version = 4: 1 to 3"),
         ("icv_indicator = \"yes\"", "icv_indicator = \"yes\": true or false"),

@@ -395,13 +395,15 @@ fn of_xpn() {
 #[test]
 fn of_peers() {
     let peers = |peers: &str| keyed(&format!("sak_file = \"k128\"\n{peers}"));
-    let rule = "1 to 4 tables: [[port.static_keys.peer]]";
+    let rule = "1 to 31 tables: [[port.static_keys.peer]]";
     check(peers(""), &[&format!(":5: port.wan0.static_keys.peer = (missing): required: {rule}")]);
     check(peers("peer = []"), &[&format!(":7: port.wan0.static_keys.peer = (an array): {rule}")]);
-    let five: String = (1..=5)
-        .map(|n| format!("[[port.static_keys.peer]]\nsci = \"02000000000{n}0001\"\n"))
-        .collect();
-    check(peers(&five), &[&format!(":7: port.wan0.static_keys.peer = (an array): {rule}")]);
+    let many = |count: u8| -> String {
+        let peer = |n| format!("[[port.static_keys.peer]]\nsci = \"0200000000{n:02x}0001\"\n");
+        (1..=count).map(peer).collect()
+    };
+    check(peers(&many(31)), &[]);
+    check(peers(&many(32)), &[&format!(":7: port.wan0.static_keys.peer = (an array): {rule}")]);
 
     let one = |lines: &str| peers(&format!("[[port.static_keys.peer]]\n{lines}"));
     let cases = [

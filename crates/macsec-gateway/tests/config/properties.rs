@@ -3,10 +3,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use macsec::{
-    Confidentiality, ConfidentialityOffset, DataKey, KeySlot, Ki, MacAddress, Portable, ReceiveSa,
-    ReceiveScSlot, Sak, Salt, Sci, SecY, TransmitSa, ValidateFrames,
+    Confidentiality, ConfidentialityOffset, DataKey, Ki, MacAddress, ReceiveSa, Sak, Salt, Sci,
+    TransmitSa, ValidateFrames,
 };
 use macsec_gateway::config::{Config, Fault, Key, MAX_KEYS, MkaConfig, Policy, PortConfig};
+use macsec_gateway::port::new_secy;
 use mka::{OsRandom, Participant, ParticipantConfig};
 use proptest::{prelude::*, sample::select};
 
@@ -99,6 +100,8 @@ const LINES: &[&str] = &[
     "ethertype = 0x88cc",
     "hello_time = 500",
     "hello_time = 1",
+    "delay_protect = true",
+    "max_peers = 31",
     "mka_version = 1",
     "set_order = \"standard\"",
     "\u{1f511} = 1",
@@ -207,6 +210,8 @@ fn takes_part(port: &PortConfig, mka: &MkaConfig, sci: Sci) -> Result<(), TestCa
     config.framing.ethertype = mka.ethertype;
     config.version = mka.version;
     config.hello_time = mka.hello_time;
+    config.delay_protect = mka.delay_protect;
+    config.max_peers = mka.max_peers;
     config.suites = mka.suites;
     for key in &mka.keys {
         let made = Participant::new(config, key.cak(), key.ckn, OsRandom, Duration::ZERO);
@@ -224,10 +229,7 @@ fn takes_part(port: &PortConfig, mka: &MkaConfig, sci: Sci) -> Result<(), TestCa
 /// What the configuration takes, the SecY takes.
 fn comes_into_force(port: &PortConfig) -> Result<(), TestCaseError> {
     let sci = port.sci.unwrap_or(Sci::new(MacAddress([0x02, 0, 0, 0, 0, 0xee]), 1));
-    let keys: Vec<_> = (0..8).map(|_| KeySlot::EMPTY).collect();
-    let mut receive = Vec::new();
-    receive.resize_with(4, ReceiveScSlot::default);
-    let secy = SecY::new(Portable, sci, port.controls, keys, receive);
+    let secy = new_secy(sci, port.controls, port.room());
     let mut secy = secy.map_err(|error| TestCaseError::fail(error.to_string()))?;
     if let Some(mka) = &port.mka {
         takes_part(port, mka, sci)?;

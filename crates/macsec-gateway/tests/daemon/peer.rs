@@ -3,10 +3,9 @@
 
 use macsec::{
     An, CipherSuite, Confidentiality, ConfidentialityOffset, Config, DataKey, FrameBuf, HEADROOM,
-    KeySlot, Ki, MacAddress, Portable, ReceiveSa, ReceiveScSlot, Sak, Salt, Sci, SecY, Ssci,
-    TAILROOM, TransmitSa,
+    Ki, MacAddress, ReceiveSa, Sak, Salt, Sci, Ssci, TAILROOM, TransmitSa,
 };
-use macsec_gateway::port::{MAX_PEERS, PortSecY};
+use macsec_gateway::port::{PortSecY, Room, new_secy};
 
 use super::bench::{FAR, NEAR, SALT};
 
@@ -41,10 +40,8 @@ impl Peer {
         theirs: [u8; 6],
         controls: Config,
     ) -> Self {
-        let keys = [const { KeySlot::EMPTY }; MAX_PEERS + 1];
-        let peers = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
         let sci = Sci::new(MacAddress(ours), 1);
-        let mut secy = SecY::new(Portable, sci, controls, keys, peers).expect("a SecY");
+        let mut secy = new_secy(sci, controls, Room::default()).expect("a SecY");
         let sak = Sak::new(&hex::decode(sak).expect("digits")).expect("a length there is");
         let xpn = suite.is_xpn();
         let salt =

@@ -10,11 +10,10 @@ use std::{
 
 use macsec::{
     An, CipherSuite, ClearVlanTags, Confidentiality, ConfidentialityOffset, Config, DataKey,
-    FrameBuf, HEADROOM, KeySlot, Ki, MacAddress, Portable, ReceiveSa, ReceiveScSlot, Sak, Sci,
-    SecY, TAILROOM, TransmitSa,
+    FrameBuf, HEADROOM, Ki, MacAddress, ReceiveSa, Sak, Sci, TAILROOM, TransmitSa,
 };
 use macsec_gateway::port::{
-    MAX_PEERS, Port, PortError, PortSecY as PeerSecY, RingSettings, UplinkRings, inner_mtu,
+    Port, PortError, PortSecY as PeerSecY, RingSettings, Room, UplinkRings, inner_mtu, new_secy,
 };
 use macsec_io::{
     netlink::{Netlink, NetlinkError, VethEnd},
@@ -83,7 +82,7 @@ impl Bench {
                 netlink.add_neighbour("tap0", IpAddr::V4(peer), PEER).expect("neighbour");
             })?;
             let sci = Sci::new(MacAddress(OURS), 1);
-            let mut port = Port::new(sci, controls)?;
+            let mut port = Port::new(sci, controls, Room::default())?;
             let settings = RingSettings { mtu: MTU, ..RingSettings::default() };
             port.attach_uplink(edges[0].run(|| UplinkRings::open("near", &settings))??, MTU);
             port.attach_tap(tap);
@@ -187,9 +186,7 @@ impl Bench {
     /// A peer with the same key, whose frames the port delivers.
     pub fn peer() -> PeerSecY {
         let sci = Sci::new(MacAddress(PEER), 1);
-        let keys = [const { KeySlot::EMPTY }; MAX_PEERS + 1];
-        let receive = [const { ReceiveScSlot::EMPTY }; MAX_PEERS];
-        let mut secy = SecY::new(Portable, sci, Config::default(), keys, receive).expect("a SecY");
+        let mut secy = new_secy(sci, Config::default(), Room::default()).expect("a SecY");
         let key = key();
         secy.install_key(&key).expect("a slot");
         let (an, ki) = (An::default(), key.ki());

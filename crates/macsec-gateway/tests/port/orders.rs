@@ -6,7 +6,7 @@ use macsec::{
     An, CipherSuite, Confidentiality, ConfidentialityOffset, Config, DataKey, FrameBuf, HEADROOM,
     Ki, MacAddress, ReceiveSa, Sak, Sci, TAILROOM, TransmitSa, ValidateFrames,
 };
-use macsec_gateway::port::{MAX_PEERS, Port};
+use macsec_gateway::port::{Port, Room};
 use mka::{
     Cak, Ckn, Kay, KayConfig, KeyPns, MAX_FRAME_LEN, OsRandom, ParticipantConfig, Suites,
     cp::{CpEvent, PortStatus},
@@ -23,7 +23,7 @@ fn sci(number: u8) -> Sci {
 }
 
 fn port() -> Port {
-    Port::new(sci(1), Config::default()).expect("controls")
+    Port::new(sci(1), Config::default(), Room::default()).expect("controls")
 }
 
 fn key(number: u8) -> DataKey {
@@ -180,11 +180,23 @@ fn there_is_room_for_three_keys_and_all_peers_and_no_more() {
     });
     assert_eq!(failures.next(), Some(OrderFailure::NoRoom));
     drop(failures);
-    for number in 3..MAX_PEERS as u8 + 2 {
+    for number in 3..Room::default().peers as u8 + 2 {
         do_all(&mut port, &[Action::CreateReceiveSc { sci: sci(number) }]);
     }
     let one_more = Action::CreateReceiveSc { sci: sci(200) };
     assert_eq!(port.carry_out(&one_more), Err(OrderFailure::NoRoom));
+}
+
+#[test]
+fn there_is_as_much_room_as_asked_for() {
+    let room = Room { peers: 62, keys: 5 };
+    let mut port = Port::new(sci(1), Config::default(), room).expect("controls");
+    for number in 0..62 {
+        do_all(&mut port, &[Action::CreateReceiveSc { sci: sci(100 + number) }]);
+    }
+    let one_more = Action::CreateReceiveSc { sci: sci(200) };
+    assert_eq!(port.carry_out(&one_more), Err(OrderFailure::NoRoom));
+    assert_eq!(port.room(), room);
 }
 
 #[test]
@@ -213,7 +225,7 @@ fn ordered_controls_leave_those_of_the_configuration_alone() {
     configured.always_include_sci = true;
     configured.detect_duplicates = true;
     configured.replay_window = 64;
-    let mut port = Port::new(sci(1), configured).expect("controls");
+    let mut port = Port::new(sci(1), configured, Room::default()).expect("controls");
 
     do_all(&mut port, &[Action::SetControls(Controls::UNPROTECTED)]);
     let controls = *port.secy().config();
@@ -249,7 +261,7 @@ fn replay_protection_that_changes_under_a_session_changes_as_a_whole() {
         (controls.replay_window, controls.detect_duplicates) = (replay_window, detect_duplicates);
         controls
     };
-    let mut port = Port::new(sci(1), controls(5000, false)).expect("controls");
+    let mut port = Port::new(sci(1), controls(5000, false), Room::default()).expect("controls");
     let secured = Controls { replay_window: 5000, ..Controls::STRICT };
     do_all(&mut port, &[Action::SetControls(secured)]);
     for wanted in [controls(64, true), controls(5000, false), controls(64, true)] {
@@ -288,7 +300,7 @@ impl Member {
         let kay = Kay::new(KayConfig::new(participant), cak, ckn, OsRandom, Duration::ZERO);
         Self {
             kay: kay.expect("a KaY"),
-            port: Port::new(sci(number), Config::default()).expect("controls"),
+            port: Port::new(sci(number), Config::default(), Room::default()).expect("controls"),
             open: false,
             orders: VecDeque::new(),
             rollovers: 0,

@@ -79,13 +79,14 @@ impl Runner {
             return Ok(());
         };
         let sci = config.sci.unwrap_or(Sci::new(MacAddress(mac), Sci::PORT_END_STATION));
-        if self.port.as_ref().is_some_and(|port| port.secy().sci() != sci) {
+        let room = config.room();
+        if self.port.as_ref().is_some_and(|port| port.secy().sci() != sci || port.room() != room) {
             self.discard_port();
         }
         let port = match &mut self.port {
             Some(port) => port,
             None => {
-                let mut port = Port::new(sci, config.controls)?;
+                let mut port = Port::new(sci, config.controls, room)?;
                 self.problems.set(Where::Controls, None);
                 // It is the KaY's to open it, if there is to be one.
                 port.set_controlled_port(config.mka.is_none());

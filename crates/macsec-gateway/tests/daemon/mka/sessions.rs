@@ -222,7 +222,14 @@ fn a_reload_that_peers_are_not_told_of_touches_no_session() {
 fn a_reload_of_anything_else_begins_a_session_anew() {
     let Some(couple) = Couple::new() else { return };
     let (mut left, mut right) = couple.secured(END, END);
-    for mka in ["key_server_priority = 17", "key_server_priority = 17\nethertype = 0x876f"] {
+    let changes = [
+        "key_server_priority = 17",
+        "key_server_priority = 17\nethertype = 0x876f",
+        // The SecY is too small for that.
+        "max_peers = 31",
+        "delay_protect = true",
+    ];
+    for mka in changes {
         let before = kay(&left.status()).actor.mi.clone();
         let end = End { mka, ..END };
         for (edge, daemon) in couple.ends().into_iter().zip([&mut left, &mut right]) {
