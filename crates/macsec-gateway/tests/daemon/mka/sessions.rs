@@ -286,6 +286,26 @@ fn from_static_keys_to_mka_and_back() {
     right.stop();
 }
 
+/// What carriers and old peers ask for, at both ends.
+#[test]
+fn whatever_a_wan_takes() {
+    let Some(couple) = Couple::new() else { return };
+    for (lines, mka) in [
+        ("vlan_tags_in_clear = 1", "destination = \"ff-ff-ff-ff-ff-ff\"\nethertype = 0x876f"),
+        ("", "destination = \"01-00-5e-00-00-01\"\nicv_indicator = true"),
+        ("", "mka_version = 1\nset_order = \"standard\"\nicv_indicator = true"),
+        ("", "mka_version = 2\ndelay_protect = true\nmax_peers = 31"),
+    ] {
+        let end = End { lines, mka, ..END };
+        let (left, right) = couple.secured(end, end);
+        let mut hosts = couple.hosts();
+        hosts.talk();
+        hosts.all_pass(50);
+        left.stop();
+        right.stop();
+    }
+}
+
 #[test]
 fn each_suite_and_offset() {
     let Some(couple) = Couple::new() else { return };
