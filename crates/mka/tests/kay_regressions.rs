@@ -126,6 +126,33 @@ fn a_successor_of_the_key_server_leaves_nobody_behind() {
     }
 }
 
+/// When a key server goes, everybody takes itself for the successor for a moment. Whoever saw all members receive with its last
+/// SAK, which it had not come to transmit with itself, went over to it at that moment. The true successor did not, if somebody
+/// had joined meanwhile; and it counted the time that had been lost with that SAK as its own.
+#[test]
+fn the_last_sak_of_a_key_server_that_has_gone_is_its_successors_to_use() {
+    for late in [1, 50, 150] {
+        let mut lab = KayLab::of(1, &[16, 32, 48, 64, 80]);
+        // When the successor notices.
+        lab.lan.link(0, 1).delay = Duration::from_millis(late);
+        lab.secured_within(seconds(2));
+        lab.lan.run_for(seconds(10));
+        lab.send_data(DATA);
+        // Who has gone holds the SAK up, until the key server goes as well.
+        lab.lan.take(4);
+        lab.lan.with(0, |station, now| station.act(now, |kay| kay.request_rekey(now)));
+        lab.lan.run_for(seconds(4));
+        lab.lan.take(0);
+        lab.lan.run_for(seconds(1));
+        lab.restart(4);
+        lab.lan.run_for(seconds(20));
+        lab.secured_within(seconds(1));
+        lab.stop_data();
+        let others = [lab.lan[1].sci, lab.lan[2].sci, lab.lan[3].sci];
+        assert_eq!(lab.lost_among(&others), 0, "{late} ms late\n{}", lab.show());
+    }
+}
+
 /// Who joined just after the SAK for another joiner had been made stopped its distribution: it goes along with the list of its
 /// members alone. The key server waited for it all the same, and after six seconds went over to a SAK that nobody had.
 #[test]

@@ -374,10 +374,13 @@ impl<R: Random> Participant<R> {
         self.sak.members()
     }
 
-    /// `allReceiving`: every live member reports that it receives with the SAK `ki`.
+    /// `allReceiving`: every live member reports that it receives with the SAK `ki`. Of a SAK that another made that is not
+    /// said while a better peer does not stand for key server: when a key server goes, all but the best take themselves for
+    /// its successor for a moment, and whoever went over to its last SAK then would not be followed.
     #[must_use]
     pub fn all_receiving(&self, ki: Ki) -> bool {
-        self.all_have(ki)
+        let ours = Mi::of_ki(ki) == self.mi;
+        self.all_have(ki) && (ours || !self.better_peer_does_not_stand())
     }
 
     /// `serverTransmitting`: the key server reports that it transmits with the SAK `ki`; or who made it does, and was key
@@ -488,6 +491,8 @@ impl<R: Random> Participant<R> {
         }
         self.key_server = elected;
         self.elected_since = now;
+        // What the last key server has been waiting for is not held against the new one.
+        self.rollover_since = self.rollover_since.map(|_| now);
         self.unknown_sak = None;
         // Who is no longer key server stops distributing at once. What was decided stays in force until
         // the new one decides.

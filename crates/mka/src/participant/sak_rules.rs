@@ -160,7 +160,7 @@ impl<R: Random> Participant<R> {
         earliest
     }
 
-    fn better_peer_does_not_stand(&self) -> bool {
+    pub(super) fn better_peer_does_not_stand(&self) -> bool {
         let own = (self.config.priority, self.config.sci);
         self.peers.live().any(|(_, heard)| {
             !heard.key_server && heard.priority != NEVER && (heard.priority, heard.sci) < own
