@@ -230,7 +230,11 @@ impl Station {
                     return Err(OrderFailure::Refused);
                 }
                 let ssci = sa.ssci.map(|ssci| ssci.0.to_be_bytes().to_vec());
-                self.peers.insert((*sci, sa.ki.0), ssci.unwrap_or_else(|| sci.0.to_vec()));
+                let sender = ssci.unwrap_or_else(|| sci.0.to_vec());
+                if let Some(sak) = self.saks.get(&sa.ki.0) {
+                    self.ledger.borrow_mut().name(sak, *sci, &sender);
+                }
+                self.peers.insert((*sci, sa.ki.0), sender);
             }
             Action::InstallKey(key) => {
                 self.saks.insert(key.ki().0, key.sak().expose_octets().to_vec());
@@ -238,7 +242,11 @@ impl Station {
             Action::InstallTransmitSa(sa) => {
                 assert_eq!(sa.next_pn, 1);
                 let ssci = sa.ssci.map(|ssci| ssci.0.to_be_bytes().to_vec());
-                self.senders.insert(sa.ki.0, ssci.unwrap_or_else(|| self.sci.0.to_vec()));
+                let sender = ssci.unwrap_or_else(|| self.sci.0.to_vec());
+                if let Some(sak) = self.saks.get(&sa.ki.0) {
+                    self.ledger.borrow_mut().name(sak, self.sci, &sender);
+                }
+                self.senders.insert(sa.ki.0, sender);
                 self.installed_at.insert(sa.ki.0, now);
                 self.next_pn.insert(sa.ki.0, 1);
             }

@@ -37,20 +37,30 @@ impl Random for Seeded {
     }
 }
 
-/// Which instance of a member has transmitted with a SAK under an SSCI or, without XPN, an SCI.
+/// Which instance of a member has transmitted with a SAK under an SSCI or, without XPN, an SCI; and who is known by
+/// which.
 ///
 /// A second claim on one is a nonce used twice, as every claim begins at PN 1.
 #[derive(Default)]
-pub(crate) struct Ledger(BTreeMap<(Vec<u8>, Vec<u8>), u64>);
+pub(crate) struct Ledger {
+    claims: BTreeMap<(Vec<u8>, Vec<u8>), u64>,
+    names: BTreeMap<(Vec<u8>, Sci), Vec<u8>>,
+}
 
 impl Ledger {
     pub(crate) fn claim(&mut self, sak: &[u8], sender: &[u8], instance: u64) {
-        let before = self.0.insert((sak.to_vec(), sender.to_vec()), instance);
+        let before = self.claims.insert((sak.to_vec(), sender.to_vec()), instance);
         assert_eq!(before, None, "instance {instance}: nonces of {sender:?} are in use");
     }
 
+    /// Whatever anybody takes the member `sci` for under a SAK, all others do as well.
+    pub(crate) fn name(&mut self, sak: &[u8], sci: Sci, sender: &[u8]) {
+        let name = self.names.entry((sak.to_vec(), sci)).or_insert_with(|| sender.to_vec());
+        assert_eq!(name, sender, "{sci} has two SSCIs under one SAK");
+    }
+
     pub(crate) fn claims(&self) -> usize {
-        self.0.len()
+        self.claims.len()
     }
 }
 

@@ -1,0 +1,81 @@
+//! Groups of 2 to 32 members on a network that loses nothing: those that stay lose nothing of each other, whoever joins,
+//! leaves, restarts and becomes key server meanwhile.
+//!
+//! The seeds are always the same. `MKA_SIMULATIONS=5000` runs so many instead; `MKA_SEED=7` runs that one alone.
+
+mod data_plane;
+mod groups;
+mod kay_lab;
+mod lab;
+
+use std::time::Duration;
+
+use groups::{Case, Group, seeds};
+use lab::seconds;
+use macsec::Sci;
+use netem::Link;
+
+/// Who stays: two at the least, and not the one with the best priority, half the time.
+fn stayers(group: &mut Group) -> Vec<usize> {
+    let best = group.candidate();
+    let mut stay: Vec<_> = (0..group.members()).filter(|_| group.dice.chance(600)).collect();
+    if group.dice.chance(500) {
+        stay.retain(|index| *index != best);
+    }
+    if stay.len() < 2 {
+        stay = vec![0, 1];
+    }
+    stay
+}
+
+/// One of those that do not stay.
+fn guest(group: &mut Group, stay: &[usize]) -> Option<usize> {
+    let candidate = group.candidate();
+    let anybody = group.anybody();
+    let one = match group.dice.below(3) {
+        0 => candidate,
+        1 => group.key_server().unwrap_or(anybody),
+        _ => anybody,
+    };
+    Some(one).filter(|one| !stay.contains(one))
+}
+
+#[test]
+fn those_that_stay_lose_nothing() {
+    let mut members = 0;
+    for seed in seeds(60) {
+        let _case = Case(seed);
+        let mut group = Group::new(seed);
+        let jitter = Duration::from_millis(group.dice.below(20));
+        group.lab.lan.set_links(Link { jitter, ..Link::CLEAN });
+        group.lab.secured_within(seconds(20));
+        group.run_for(seconds(5));
+        let stay = stayers(&mut group);
+        let scis: Vec<Sci> = stay.iter().map(|index| group.lab.lan[*index].sci).collect();
+        group.send_data();
+        for _ in 0..4 + group.dice.below(16) {
+            let guest = guest(&mut group, &stay);
+            let what = group.dice.below(6);
+            match (what, guest) {
+                (0, _) => group.rekey(),
+                (1, Some(guest)) => group.leave(guest),
+                (2, Some(guest)) => group.set_link(guest, false),
+                (3, Some(guest)) => group.set_link(guest, true),
+                (4..=5, Some(guest)) => group.restart(guest),
+                _ => {}
+            }
+            let most = [50, 500, 3000, 12_000][group.dice.below(4) as usize];
+            group.wait(Duration::from_millis(most));
+        }
+        for index in 0..group.members() {
+            group.set_link(index, true);
+        }
+        group.run_for(seconds(40));
+        group.lab.stop_data();
+        assert_eq!(group.lab.lost_among(&scis), 0, "lost\n{}", group.lab.show());
+        assert_eq!(group.closed_among(&scis), 0, "closed\n{}", group.lab.show());
+        group.lab.secured_within(seconds(3));
+        members += group.members();
+    }
+    println!("{members} members");
+}
