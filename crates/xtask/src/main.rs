@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod interop;
+mod scale;
 mod wpa;
 
 #[derive(Parser)]
@@ -25,6 +26,10 @@ enum Task {
     ///
     /// Needs root, and what `.ci/interop-wpa --prepare` installs.
     Wpa(wpa::Options),
+    /// CPU time and memory of many participants in one thread, which have nothing to do but their hellos
+    ///
+    /// Build it with `--release`: cargo run --release -p xtask -- scale
+    Scale(scale::Options),
     /// What runs in the guest
     #[command(hide = true)]
     GuestAgent {
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Interop(options) => interop::run(&options),
         Task::Wpa(options) => wpa::run(&options),
+        Task::Scale(options) => scale::run(&options),
         Task::GuestAgent { port, log } => interop::guest_agent(&port, &log).map(|()| true),
     };
     match result {
