@@ -58,7 +58,7 @@ impl KeyReport {
                 tx: key.tx,
                 rx: key.rx,
                 // The low half; the other goes into the XPN set.
-                lowest_pn: told(key.lowest_pn) as u32,
+                lowest_pn: told(key.lowest_pn, delay_protect) as u32,
             })
         };
         SakUse {
@@ -69,18 +69,19 @@ impl KeyReport {
         }
     }
 
-    pub(crate) fn xpn(&self) -> Xpn {
-        let lowest = |key: Option<KeyInUse>| key.map_or(0, |key| told(key.lowest_pn));
+    pub(crate) fn xpn(&self, delay_protect: bool) -> Xpn {
+        let lowest =
+            |key: Option<KeyInUse>| key.map_or(0, |key| told(key.lowest_pn, delay_protect));
         Xpn::new(0, lowest(self.latest), lowest(self.old))
     }
 }
 
 /// A lowest PN as it is told. With delay protection nobody may say 0, nor may a lower half alone be that, which peers look
 /// at by itself: the number before will do as well.
-const fn told(lowest_pn: u64) -> u64 {
+const fn told(lowest_pn: u64, delay_protect: bool) -> u64 {
     match lowest_pn {
         0 => 1,
-        pn if pn as u32 == 0 => pn - 1,
+        pn if delay_protect && pn as u32 == 0 => pn - 1,
         pn => pn,
     }
 }
@@ -109,7 +110,7 @@ pub struct PeerKeyUse {
     pub latest: Option<ReportedKey>,
     /// The old key.
     pub old: Option<ReportedKey>,
-    /// The lowest PNs bind: older frames of this peer are to be dropped.
+    /// The lowest PNs bind: older frames of this peer are dropped.
     pub delay_protect: bool,
 }
 
@@ -166,7 +167,7 @@ mod tests {
             (3 << 32 | 9, 3 << 32 | 9),
         ] {
             let report = KeyReport { latest: key(own), old: key(own), ..KeyReport::default() };
-            let (sak_use, xpn) = (report.sak_use(true), report.xpn());
+            let (sak_use, xpn) = (report.sak_use(true), report.xpn(true));
             let [latest, old] = sak_use.keys.unwrap();
             assert!(latest.lowest_pn != 0 && old.lowest_pn != 0);
             assert_eq!(xpn.latest_lowest_pn(latest.lowest_pn), told);

@@ -68,7 +68,7 @@ impl<R: Random> Participant<R> {
         if self.sak_use_sent || self.report.keys().next().is_some() {
             body.sak_use = Some(self.report.sak_use(config.delay_protect));
             let xpn = self.sak.info().is_some_and(|info| info.suite.is_xpn());
-            body.xpn = (xpn && config.version >= 2).then(|| self.report.xpn());
+            body.xpn = (xpn && config.version >= 2).then(|| self.report.xpn(config.delay_protect));
         }
         body
     }
