@@ -6,7 +6,7 @@
 #![no_main]
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -59,6 +59,8 @@ struct Station {
     fault: Option<OrderFailure>,
     /// Keys installed with our SSCI or SCI, and those transmitted with.
     installed: Vec<([u8; 16], Vec<u8>, Vec<u8>)>,
+    /// The lowest PNs ordered, by peer and key.
+    lowest: HashMap<(Sci, [u8; 16]), u64>,
 }
 
 impl Station {
@@ -66,7 +68,14 @@ impl Station {
         let (cak, ckn) = secrets(0);
         let random = Counting(instance);
         let kay = Kay::new(config, cak, ckn, random, Duration::ZERO).expect("a good configuration");
-        Self { kay, orders: VecDeque::new(), prompt: true, fault: None, installed: Vec::new() }
+        Self {
+            kay,
+            orders: VecDeque::new(),
+            prompt: true,
+            fault: None,
+            installed: Vec::new(),
+            lowest: HashMap::new(),
+        }
     }
 }
 
@@ -108,6 +117,10 @@ impl Bench {
             let mut config = ParticipantConfig::new(sci);
             config.priority = priority;
             config.version = 1 + version % 3;
+            if version & 0x03 == 0x03 {
+                (config.version, config.delay_protect) = (3, true);
+                config.hello_time = Duration::from_millis(500);
+            }
             config.suites = Suites::new(&[suite(flags)]).expect("one suite");
             config.max_peers = 4;
             let mut config = KayConfig::new(config);
@@ -278,6 +291,16 @@ impl Bench {
             let station = &mut self.stations[of];
             let before = station.orders.len();
             while let Some(order) = station.kay.poll_order() {
+                match order.action {
+                    Action::RaiseLowestPn { sci, ki, lowest_pn, .. } => {
+                        let before = station.lowest.insert((sci, ki.0), lowest_pn);
+                        assert!(before.unwrap_or(1) < lowest_pn, "a lowest PN that does not grow");
+                    }
+                    Action::DeleteReceiveSa { sci, ki, .. } => {
+                        station.lowest.remove(&(sci, ki.0));
+                    }
+                    _ => {}
+                }
                 station.orders.push_back(order);
             }
             assert!(station.orders.len() - before <= MOST_ORDERS);

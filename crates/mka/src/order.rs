@@ -52,6 +52,20 @@ pub enum Action {
         /// The whole SA.
         sa: ReceiveSa,
     },
+    /// Take no frame of a peer below this PN any more, whatever the replay window lets in: it has been held
+    /// up on its way for longer than the peer allows (802.1X clause 9.10; 802.1AE clause 10.7.14,
+    /// lowestPN). The PN only ever grows. An SA that is gone by now, or whose AN is another key's, needs none.
+    /// Nothing waits for the answer.
+    RaiseLowestPn {
+        /// The peer.
+        sci: Sci,
+        /// The AN of the SA.
+        an: An,
+        /// Its key.
+        ki: Ki,
+        /// The lowest PN to accept: all 64 bits of it with an XPN suite.
+        lowest_pn: u64,
+    },
     /// Make a transmit SA, but do not transmit with it yet (802.1AE clause 10.7.21).
     InstallTransmitSa(TransmitSa),
     /// From now on transmit with this SA, and with no other (802.1AE clause 10.7.23). The SA that was

@@ -75,6 +75,12 @@ impl Port {
                 Ok(()) | Err(_) => Ok(()),
             },
             Action::InstallReceiveSa { sci, ref sa } => install_receive_sa(secy, sci, sa),
+            Action::RaiseLowestPn { sci, an, ki, lowest_pn } => match secy.receive_sa(sci, an) {
+                Some(there) if there.ki == ki => {
+                    gone(secy.raise_receive_lowest_pn(sci, an, lowest_pn))
+                }
+                _ => Ok(()),
+            },
             Action::InstallTransmitSa(ref sa) => install_transmit_sa(secy, sa),
             Action::EnableTransmit { an, ki } => {
                 of_this_key(secy.transmit_sa(an).map(|sa| sa.ki), ki)?;
@@ -171,7 +177,7 @@ fn of_this_key(there: Option<Ki>, wanted: Ki) -> Result<(), OrderFailure> {
     if there == Some(wanted) { Ok(()) } else { Err(OrderFailure::Refused) }
 }
 
-/// What is not there, or is another's, need not be deleted.
+/// What is not there, or is another's, is none of this order's business.
 fn gone(result: Result<(), LifeCycleError>) -> Result<(), OrderFailure> {
     match result {
         Ok(())

@@ -37,6 +37,10 @@ fn receive_sa(number: u8, an: An) -> Action {
     Action::InstallReceiveSa { sci: sci(2), sa }
 }
 
+fn lowest_pn(number: u8, an: An, lowest_pn: u64) -> Action {
+    Action::RaiseLowestPn { sci: sci(2), an, ki: Ki([number; 16]), lowest_pn }
+}
+
 fn transmit_sa(number: u8, an: An) -> Action {
     let confidentiality = Confidentiality::default();
     let ki = Ki([number; 16]);
@@ -95,6 +99,25 @@ fn each_order_may_come_twice() {
     }
     assert_eq!(seen(&port), empty);
     do_all(&mut port, &take_down(1, AN));
+}
+
+#[test]
+fn the_lowest_pn_of_a_peer_grows_and_an_sa_that_is_gone_has_none() {
+    let mut port = port();
+    let empty = seen(&port);
+    do_all(&mut port, &[lowest_pn(1, AN, 9)]);
+    assert_eq!(seen(&port), empty);
+    do_all(&mut port, &bring_up(1, AN));
+    for (ordered, expected) in [(9, 9), (9, 9), (5, 9), (0xffff_ffff, 0xffff_ffff)] {
+        do_all(&mut port, &[lowest_pn(1, AN, ordered)]);
+        let sa = port.secy().receive_sa(sci(2), AN).expect("an SA");
+        assert_eq!((sa.lowest_pn, sa.next_pn), (expected, expected));
+    }
+    let before = seen(&port);
+    // Of another key on the AN, of the key on another AN, and one that the suite does not have.
+    do_all(&mut port, &[lowest_pn(2, AN, 9), lowest_pn(1, An::ALL[0], 9)]);
+    let refused = port.carry_out(&lowest_pn(1, AN, 1 << 32));
+    assert_eq!((refused, seen(&port)), (Err(OrderFailure::Refused), before));
 }
 
 #[test]
@@ -293,9 +316,14 @@ struct Member {
 
 impl Member {
     fn new(number: u8, suites: &[CipherSuite]) -> Self {
+        Self::with(number, suites, |_| {})
+    }
+
+    fn with(number: u8, suites: &[CipherSuite], change: fn(&mut ParticipantConfig)) -> Self {
         let mut participant = ParticipantConfig::new(sci(number));
         participant.priority = number;
         participant.suites = Suites::new(suites).expect("suites");
+        change(&mut participant);
         let (cak, ckn) = (Cak::new(&[0x42; 16]).expect("a CAK"), Ckn::new(b"lab").expect("a CKN"));
         let kay = Kay::new(KayConfig::new(participant), cak, ckn, OsRandom, Duration::ZERO);
         Self {
@@ -346,15 +374,71 @@ impl Member {
     }
 }
 
-fn crosses(from: &mut Member, to: &mut Member) {
-    let sent = frame([0x88, 0xb5], 100);
+fn protected(from: &mut Member, sent: &[u8]) -> Vec<u8> {
     let mut buffer = vec![0; HEADROOM + sent.len() + TAILROOM];
     let range = HEADROOM..HEADROOM + sent.len();
-    buffer[range.clone()].copy_from_slice(&sent);
+    buffer[range.clone()].copy_from_slice(sent);
     let protected = from.port.secy_mut().protect(FrameBuf::new(buffer, range).expect("a frame"));
     let Ok(protected) = protected else { panic!("refused") };
-    let verdict = to.port.secy_mut().validate(protected.octets().to_vec());
+    protected.octets().to_vec()
+}
+
+fn crosses(from: &mut Member, to: &mut Member) {
+    let sent = frame([0x88, 0xb5], 100);
+    let verdict = to.port.secy_mut().validate(protected(from, &sent));
     assert_eq!(verdict.delivered(), Some(&sent[..]), "{:?}", verdict.outcome());
+}
+
+/// However wide the replay window: what is on its way for two seconds comes in, what is held up for longer than
+/// three does not.
+#[test]
+fn frames_that_are_held_up_are_late_beyond_the_replay_window() {
+    for suite in CipherSuite::ALL {
+        let protects_delay = |config: &mut ParticipantConfig| {
+            config.delay_protect = true;
+            config.hello_time = Duration::from_millis(500);
+        };
+        // Of two members one may do so, and the other not.
+        let [a, b] = &mut [Member::with(1, &[suite], protects_delay), Member::new(2, &[suite])];
+        let mut now = Duration::ZERO;
+        a.kay.set_port_enabled(now, true);
+        b.kay.set_port_enabled(now, true);
+        let mut held = VecDeque::new();
+        for step in 0..200 {
+            now += Duration::from_millis(100);
+            a.turn(now, b);
+            b.turn(now, a);
+            while a.work(now) | b.work(now) {}
+            if step < 50 {
+                continue;
+            }
+            let wide = Controls { replay_window: 1 << 20, ..Controls::STRICT };
+            do_all(&mut a.port, &[Action::SetControls(wide)]);
+            do_all(&mut b.port, &[Action::SetControls(wide)]);
+            let sent = frame([0x88, 0xb5], 100);
+            held.push_back([protected(a, &sent), protected(b, &sent)]);
+            if held.len() <= 20 {
+                continue;
+            }
+            let [from_a, _] = held[held.len() - 21].clone();
+            assert!(
+                b.port.secy_mut().validate(from_a).delivered().is_some(),
+                "{suite}: two seconds"
+            );
+            if held.len() == 31 {
+                let [from_a, from_b] = held.pop_front().expect("there are thirty-one");
+                assert!(b.port.secy_mut().validate(from_a).delivered().is_none(), "{suite}: three");
+                assert!(
+                    a.port.secy_mut().validate(from_b).delivered().is_some(),
+                    "{suite}: {step}"
+                );
+            }
+        }
+        let counters = b.port.secy().receive_sc_counters(sci(1)).expect("an SC");
+        assert!(counters.in_pkts_late > 100, "{suite}: {}", counters.in_pkts_late);
+        let counters = a.port.secy().receive_sc_counters(sci(2)).expect("an SC");
+        assert_eq!(counters.in_pkts_late, 0);
+    }
 }
 
 /// With a frame each way between any two orders.

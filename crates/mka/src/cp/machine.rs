@@ -142,6 +142,21 @@ impl ControlledPort {
         true
     }
 
+    /// A peer says that it has sent nothing below `lowest_pn` of late with the key `ki`, and that this binds
+    /// (delay protection). It grows only; a key that is not received with, and a peer without an SA, are passed
+    /// over. No state waits for the data plane.
+    pub fn raise_lowest_pn(&mut self, sci: Sci, ki: Ki, lowest_pn: u64) {
+        let mut keys = self.latest.iter_mut().chain(&mut self.old);
+        let Some(key) = keys.find(|key| key.status.ki == ki && key.status.rx) else { return };
+        let an = key.status.an;
+        let mut peers = key.peers.iter_mut();
+        let Some(peer) = peers.find(|peer| peer.sci == sci && peer.lowest_pn < lowest_pn) else {
+            return;
+        };
+        peer.lowest_pn = lowest_pn;
+        self.orders.raise_lowest_pn((sci, an, ki), lowest_pn);
+    }
+
     /// A peer is gone for good: its SAs go, and then its SC (802.1X clause 9.4.3). Not for a peer that has
     /// come back under the same SCI and has a SAK already: its old SA goes with the old key.
     pub fn remove_peer(&mut self, sci: Sci) {
@@ -246,6 +261,12 @@ impl ControlledPort {
         let waiting = self.waiting.iter().filter(|sak| sak.key.ki() == ki);
         waiting.flat_map(|sak| &sak.peers).any(|peer| peer.sci == sci)
             || self.keys().any(|key| key.status.ki == ki && key.has_peer(sci))
+    }
+
+    /// Whether the PNs of the key `ki` have 64 bits. `None`: there is no such key.
+    #[must_use]
+    pub fn is_xpn(&self, ki: Ki) -> Option<bool> {
+        self.keys().find(|key| key.status.ki == ki).map(|key| key.xpn)
     }
 
     /// The SAK that waits to be installed, if one does (`newSAK`).

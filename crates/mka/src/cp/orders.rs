@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
-use macsec::Ki;
+use macsec::{An, Ki, Sci};
 
 use super::{keys::MAX_PEERS, state::Answer, timer::Timer};
 use crate::order::{Action, Order, OrderId};
@@ -32,6 +32,21 @@ impl Outbox {
         let id = OrderId(self.last_id);
         self.orders.push_back(Order { id, action });
         id
+    }
+
+    /// Raises the lowest PN of a peer's SA. One that nobody has fetched yet becomes this one, so there is
+    /// never more than one for an SA, however long they lie here.
+    pub(super) fn raise_lowest_pn(&mut self, (sci, an, ki): (Sci, An, Ki), to: u64) {
+        for order in &mut self.orders {
+            if let Action::RaiseLowestPn { sci: of, ki: with, lowest_pn, .. } = &mut order.action
+                && (*of, *with) == (sci, ki)
+            {
+                *lowest_pn = to;
+                return;
+            }
+        }
+        // Nothing waits for its answer.
+        let _ = self.give(Action::RaiseLowestPn { sci, an, ki, lowest_pn: to });
     }
 
     pub(super) fn take(&mut self) -> Option<Order> {

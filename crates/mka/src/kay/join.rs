@@ -31,6 +31,7 @@ impl<R: Random> Kay<R> {
             let inputs = self.inputs();
             self.port.update(now, inputs);
             self.add_peers(now);
+            self.bind_delays();
             let heard = self.hear_port(now) || heard;
             self.report(now);
             if !heard && self.slots.iter().all(|slot| !slot.participant.has_events()) {

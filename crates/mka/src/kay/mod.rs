@@ -60,6 +60,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod delay;
 #[cfg(test)]
 mod exhaustion_tests;
 mod join;

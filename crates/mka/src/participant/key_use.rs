@@ -103,6 +103,14 @@ pub struct ReportedKey {
     pub lowest_pn_64: Option<u64>,
 }
 
+impl ReportedKey {
+    /// The whole lowest PN. `None` if that cannot be told: with an XPN suite, of a peer without an XPN set (MKA
+    /// version 1). Its upper half is not guessed: one too high would cut the peer off.
+    pub(crate) fn whole_lowest_pn(&self, xpn: bool) -> Option<u64> {
+        if xpn { self.lowest_pn_64 } else { Some(self.lowest_pn.into()) }
+    }
+}
+
 /// The last SAK Use of a peer. The key in use stands in either place: peers differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerKeyUse {

@@ -122,14 +122,10 @@ impl<R: Random> Participant<R> {
     fn pn_exhausted(&self, info: &SakInfo) -> bool {
         let limit = info.suite.rekey_pn();
         let ours = self.report.keys().any(|key| key.ki == info.ki && key.next_pn >= limit);
-        let reported = |pn: Option<u64>| pn.is_some_and(|pn| pn >= limit);
-        ours || self.peers.live().filter_map(|(peer, _)| peer.key_use?.key(info.ki).copied()).any(
-            |key| {
-                // Without the upper half a 64-bit PN says nothing.
-                let short = (!info.suite.is_xpn()).then_some(u64::from(key.lowest_pn));
-                reported(key.lowest_pn_64.filter(|_| info.suite.is_xpn()).or(short))
-            },
-        )
+        let mut reported =
+            self.peers.live().filter_map(|(peer, _)| peer.key_use?.key(info.ki).copied());
+        let xpn = info.suite.is_xpn();
+        ours || reported.any(|key| key.whole_lowest_pn(xpn).is_some_and(|pn| pn >= limit))
     }
 
     /// The earliest time at which a SAK may be made.

@@ -56,6 +56,8 @@ pub(crate) struct Plane {
     pub(crate) keys: BTreeSet<[u8; 16]>,
     pub(crate) scs: BTreeSet<Sci>,
     pub(crate) receive: BTreeMap<(Sci, u8), Ki>,
+    /// The lowest PNs that peers have bound themselves to.
+    pub(crate) lowest: BTreeMap<(Sci, [u8; 16]), u64>,
     pub(crate) transmit: BTreeMap<u8, Ki>,
     pub(crate) encoding: Option<(u8, Ki)>,
     /// Orders have failed: what was to be prevented by them may happen.
@@ -92,6 +94,12 @@ impl Plane {
                 }
                 self.receive.insert(at, sa.ki);
             }
+            Action::RaiseLowestPn { sci, an, ki, lowest_pn } => {
+                if self.receive.get(&(*sci, an.number())) == Some(ki) {
+                    let before = self.lowest.insert((*sci, ki.0), *lowest_pn);
+                    assert!(before.unwrap_or(1) < *lowest_pn, "a lowest PN that does not grow");
+                }
+            }
             Action::InstallTransmitSa(sa) => {
                 if !self.keys.contains(&sa.ki.0) {
                     assert!(self.broken, "an SA without a key");
@@ -122,6 +130,7 @@ impl Plane {
             Action::DeleteReceiveSa { sci, an, ki } => {
                 if self.receive.get(&(*sci, an.number())) == Some(ki) {
                     self.receive.remove(&(*sci, an.number()));
+                    self.lowest.remove(&(*sci, ki.0));
                 }
             }
             Action::DeleteReceiveSc { sci } => {

@@ -11,8 +11,8 @@ use std::{
 
 use macsec::{Ki, Sci};
 use mka::{
-    Cak, Ckn, Discard, Event, Kay, KayConfig, KayEvent, KeyPns, KeyServer, MAX_FRAME_LEN, MiReason,
-    RekeyReason,
+    Cak, Ckn, Discard, ETHERTYPE_EAPOL, Event, Framing, Kay, KayConfig, KayEvent, KeyPns,
+    KeyServer, MAX_FRAME_LEN, MiReason, Received, RekeyReason, SakUse,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
     order::{Action, Order, OrderFailure},
@@ -33,6 +33,8 @@ const AN_AT: usize = 14;
 const KI_AT: usize = 15;
 const SCI_AT: usize = 31;
 const SEQUENCE_AT: usize = 39;
+const PN_AT: usize = 47;
+const SENT_AT: usize = 55;
 
 /// A port: its KaY and its data plane.
 pub(crate) struct Station {
@@ -57,6 +59,15 @@ pub(crate) struct Station {
     pub(crate) delivered: BTreeMap<Sci, u64>,
     /// Data that came and was not delivered: the port closed, or no SA for it.
     pub(crate) refused: u64,
+    /// Data that was not delivered because its PN was too low, and how long the quickest of it was on its way.
+    pub(crate) late: u64,
+    pub(crate) quickest_late: Duration,
+    /// How long the slowest data delivered was on its way.
+    pub(crate) slowest_delivered: Duration,
+    /// Its MKPDUs say Delay Protect, whatever its KaY says.
+    pub(crate) claims_delay_protect: bool,
+    /// How long each tenth of its data frames is held up before it goes out.
+    pub(crate) holds_up: Option<Duration>,
     /// EnableTransmit, by KI.
     pub(crate) rotations: u64,
     saks: BTreeMap<[u8; 16], Vec<u8>>,
@@ -70,6 +81,7 @@ pub(crate) struct Station {
     chance: Dice,
     orders: VecDeque<(Duration, Order)>,
     outgoing: VecDeque<Vec<u8>>,
+    held_up: VecDeque<(Duration, Vec<u8>)>,
     next_data: Duration,
     next_report: Duration,
     next_pn: BTreeMap<[u8; 16], u64>,
@@ -102,6 +114,11 @@ impl Station {
             sent: 0,
             delivered: BTreeMap::new(),
             refused: 0,
+            late: 0,
+            quickest_late: Duration::MAX,
+            slowest_delivered: Duration::ZERO,
+            claims_delay_protect: false,
+            holds_up: None,
             rotations: 0,
             saks: BTreeMap::new(),
             senders: BTreeMap::new(),
@@ -112,6 +129,7 @@ impl Station {
             chance: Dice::new(!instance),
             orders: VecDeque::new(),
             outgoing: VecDeque::new(),
+            held_up: VecDeque::new(),
             next_data: now,
             next_report: now,
             next_pn: BTreeMap::new(),
@@ -294,7 +312,7 @@ impl Station {
         self.ledger.borrow_mut().claim(&self.saks[&ki.0], &self.senders[&ki.0], self.instance);
     }
 
-    fn send_data(&mut self) {
+    fn send_data(&mut self, now: Duration) {
         let Some((an, ki)) = self.plane.encoding.filter(|_| self.plane.open) else { return };
         let mut frame = vec![0xff; 6];
         frame.extend(self.sci.mac().0);
@@ -304,26 +322,39 @@ impl Station {
         frame.extend(self.sci.0);
         frame.extend(self.sent.to_be_bytes());
         self.sent += 1;
-        *self.next_pn.get_mut(&ki.0).unwrap() += 1;
-        self.outgoing.push_back(frame);
+        let next_pn = self.next_pn.get_mut(&ki.0).unwrap();
+        frame.extend(next_pn.to_be_bytes());
+        frame.extend((now.as_micros() as u64).to_be_bytes());
+        *next_pn += 1;
+        match self.holds_up.filter(|_| self.sent.is_multiple_of(10)) {
+            Some(time) => self.held_up.push_back((now + time, frame)),
+            None => self.outgoing.push_back(frame),
+        }
     }
 
-    fn take_data(&mut self, frame: &[u8]) {
+    fn take_data(&mut self, now: Duration, frame: &[u8]) {
         // Corruption is MACsec's to find, not MKA's.
         let Some(&[an]) = frame.get(AN_AT..KI_AT) else { return };
         let field = |from: usize, to: usize| frame.get(from..to);
-        let (Some(ki), Some(sci), Some(_)) = (
+        let number = |at: usize| field(at, at + 8)?.try_into().ok().map(u64::from_be_bytes);
+        let (Some(ki), Some(sci), Some(pn), Some(sent_at)) = (
             field(KI_AT, SCI_AT).and_then(|octets| octets.try_into().ok()).map(Ki),
             field(SCI_AT, SEQUENCE_AT).and_then(|octets| octets.try_into().ok()).map(Sci),
-            field(SEQUENCE_AT, SEQUENCE_AT + 8),
+            number(PN_AT),
+            number(SENT_AT).map(Duration::from_micros),
         ) else {
             return;
         };
-        if self.plane.receives(sci, an, ki) {
+        let on_its_way = now.saturating_sub(sent_at);
+        if !self.plane.receives(sci, an, ki) {
+            self.refused += 1;
+        } else if self.plane.lowest.get(&(sci, ki.0)).is_some_and(|lowest| pn < *lowest) {
+            self.late += 1;
+            self.quickest_late = self.quickest_late.min(on_its_way);
+        } else {
+            self.slowest_delivered = self.slowest_delivered.max(on_its_way);
             *self.delivered.entry(sci).or_default() += 1;
             self.heard.insert((sci, ki.0));
-        } else {
-            self.refused += 1;
         }
     }
 
@@ -344,7 +375,7 @@ impl Station {
 impl Node for Station {
     fn receive(&mut self, now: Duration, frame: &[u8]) {
         if frame.get(12..14) == Some(&DATA) {
-            return self.take_data(frame);
+            return self.take_data(now, frame);
         }
         if let Err(discard) = self.kay.handle_frame(now, frame) {
             self.discards.push(discard);
@@ -362,7 +393,10 @@ impl Node for Station {
         }
         if let Some(interval) = self.data_interval.filter(|_| self.next_data <= now) {
             self.next_data = now + interval;
-            self.send_data();
+            self.send_data(now);
+        }
+        while let Some((_, frame)) = self.held_up.pop_front_if(|(at, _)| *at <= now) {
+            self.outgoing.push_back(frame);
         }
         self.drain(now);
     }
@@ -371,7 +405,8 @@ impl Node for Station {
         let reports = (!self.next_pn.is_empty()).then_some(self.next_report);
         let data = self.data_interval.map(|_| self.next_data);
         let orders = self.orders.front().map(|(at, _)| *at);
-        [self.kay.poll_timeout(), reports, data, orders].into_iter().flatten().min()
+        let held_up = self.held_up.front().map(|(at, _)| *at);
+        [self.kay.poll_timeout(), reports, data, orders, held_up].into_iter().flatten().min()
     }
 
     fn transmit(&mut self, now: Duration) -> Option<Vec<u8>> {
@@ -380,13 +415,25 @@ impl Node for Station {
         }
         let mut buffer = [0; MAX_FRAME_LEN];
         let len = self.kay.poll_transmit(now, &mut buffer)?;
-        Some(buffer[..len].to_vec())
+        let frame = buffer[..len].to_vec();
+        Some(if self.claims_delay_protect { with_delay_protect(&frame) } else { frame })
     }
 }
 
 /// The name of the CAK with this number; 0 is the one that all stations begin with.
 pub(crate) fn ckn_of(number: u8) -> Ckn {
     if number == 0 { ckn() } else { Ckn::new(&[0xca, number]).unwrap() }
+}
+
+/// The MKPDU with the flag set, and an ICV that fits.
+fn with_delay_protect(frame: &[u8]) -> Vec<u8> {
+    let (ick, mut buffer) = (cak().ick(&ckn()), [0; MAX_FRAME_LEN]);
+    let received = Received::parse(frame, ETHERTYPE_EAPOL).unwrap();
+    let mkpdu = received.verify(&ick).unwrap();
+    let mut body = *mkpdu.body();
+    body.sak_use = body.sak_use.map(|sak_use| SakUse { delay_protect: true, ..sak_use });
+    let len = Framing::new(mkpdu.frame().source).encode(&body, &ick, &mut buffer).unwrap();
+    buffer[..len].to_vec()
 }
 
 /// A LAN of stations, and the means to restart them.
