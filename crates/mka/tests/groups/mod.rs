@@ -150,7 +150,7 @@ fn nothing_in_clear(lan: &Lan<Station>) {
 }
 
 fn is_bounded(station: &Station) {
-    let participant = station.kay.participant();
+    let participant = station.kay.principal().unwrap();
     let most = participant.config().max_peers;
     assert!(participant.peers().count() <= 2 * most);
     let counters = (participant.counters(), station.kay.counters());
