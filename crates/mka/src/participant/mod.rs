@@ -80,6 +80,8 @@ pub struct PeerStatus {
     pub version: Option<u8>,
     /// Its Key Server Priority, if we have heard it.
     pub priority: Option<u8>,
+    /// When its last message came, if we have heard it.
+    pub heard_at: Option<Duration>,
     /// Whether it is live rather than potential.
     pub live: bool,
     /// Its last SAK Use.
@@ -419,6 +421,7 @@ impl<R: Random> Participant<R> {
             sci: peer.heard.map(|heard| heard.sci),
             version: peer.heard.map(|heard| heard.version),
             priority: peer.heard.map(|heard| heard.priority),
+            heard_at: peer.heard.map(|heard| heard.at),
             live: peer.live,
             key_use: peer.key_use,
         })

@@ -20,11 +20,14 @@ pub(crate) struct Heard {
     pub(crate) key_server: bool,
     pub(crate) desired: bool,
     pub(crate) capability: Capability,
+    /// When that was.
+    pub(crate) at: Duration,
 }
 
 impl Heard {
-    const fn of(basic: &Basic) -> Self {
+    const fn of(basic: &Basic, at: Duration) -> Self {
         Self {
+            at,
             sci: basic.sci,
             version: basic.version,
             priority: basic.key_server_priority,
@@ -158,10 +161,10 @@ impl PeerTable {
         let mut change = Change { candidacy: true, ..Change::default() };
         match self.get_mut(mi) {
             Some(peer) => {
-                let before = peer.heard.replace(Heard::of(basic));
+                let before = peer.heard.replace(Heard::of(basic, now));
                 change.candidacy = before.is_none_or(|before| {
                     let standing = |heard: Heard| (heard.key_server, heard.priority);
-                    standing(before) != standing(Heard::of(basic))
+                    standing(before) != standing(Heard::of(basic, now))
                 });
                 peer.mn = mn;
             }
@@ -172,7 +175,7 @@ impl PeerTable {
                 self.peers.push(Peer {
                     mi,
                     mn,
-                    heard: Some(Heard::of(basic)),
+                    heard: Some(Heard::of(basic, now)),
                     live: false,
                     key_use: None,
                     mkpdus_without_sak_use: 0,
@@ -368,6 +371,7 @@ mod tests {
         let mut peers = table();
         assert!(!peers.hear(Duration::ZERO, &basic(1, 1, 1), None).unwrap().live);
         assert!(peers.hear(HALF, &basic(1, 2, 1), Some(1)).unwrap().live);
+        assert_eq!(peers.live().next().unwrap().1.at, HALF);
         assert!(!peers.hear(HALF, &basic(1, 3, 1), Some(1)).unwrap().live, "is live already");
         assert!(peers.expire(HALF + LIFE - Duration::from_millis(1)).is_none());
         assert!(peers.expire(HALF + LIFE).unwrap().live);
