@@ -93,13 +93,12 @@ impl PortConfig {
 }
 
 impl MkaConfig {
-    /// Whether a session can go on when this configuration is replaced by `other`: one CAK at least
-    /// is in both under the same CKN, and peers see nothing else change. If not, the port begins
-    /// anew, as a participant that nobody has seen yet.
+    /// Whether the KaY can go on when this configuration is replaced by `other`: peers see nothing
+    /// change but keys, which come and go while it runs. If not, the port begins anew, as a
+    /// participant that nobody has seen yet.
     #[must_use]
     pub fn keeps_session(&self, other: &Self) -> bool {
-        let Self { profile: _, rekey_interval: _, rekey_on_peer_loss: _, keys, .. } = self;
-        let stays = keys.iter().any(|key| other.has_cak_of(key));
+        let Self { profile: _, rekey_interval: _, rekey_on_peer_loss: _, keys: _, .. } = self;
         let agreement = |of: &Self| (of.priority, of.suites, of.policy, of.max_peers);
         let wire = |of: &Self| {
             (
@@ -112,7 +111,7 @@ impl MkaConfig {
                 of.set_order,
             )
         };
-        stays && agreement(self) == agreement(other) && wire(self) == wire(other)
+        agreement(self) == agreement(other) && wire(self) == wire(other)
     }
 
     /// Whether one of the keys has the CAK of `key`, under its CKN.

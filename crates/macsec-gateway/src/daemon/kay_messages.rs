@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use macsec_io::packet::PacketError;
 use mka::{
-    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Participant, Random, SakRefusal,
+    Ckn, Discard, Event, Kay, KayEvent, KeyServer, MiReason, Participant, Random, Received,
+    SakRefusal,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, field::display, info, warn};
 
 use crate::status::{
     key_server,
@@ -50,14 +51,14 @@ struct Seldom {
 /// The log of a KaY.
 pub(super) struct KayLog {
     port: String,
-    /// That of the principal participant.
-    ckn: Ckn,
+    /// That of the principal participant, if there is one.
+    ckn: Option<Ckn>,
     repeated: [Seldom; Repeated::COUNT],
 }
 
 impl KayLog {
-    pub(super) fn new(port: &str, ckn: Ckn) -> Self {
-        Self { port: port.to_owned(), ckn, repeated: Default::default() }
+    pub(super) fn new(port: &str) -> Self {
+        Self { port: port.to_owned(), ckn: None, repeated: Default::default() }
     }
 
     /// The name of the port.
@@ -69,9 +70,9 @@ impl KayLog {
     pub(super) fn event(&mut self, now: Duration, event: &KayEvent, kay: &Kay<impl Random>) {
         match event {
             KayEvent::Participant(ckn, event) => self.participant(now, ckn, event, kay),
-            KayEvent::Principal(Some(ckn)) => {
+            KayEvent::Principal(ckn) => {
                 self.ckn = *ckn;
-                info!(port = self.port, %ckn, "CAK to be used");
+                info!(port = self.port, ckn = ckn.map(display), "CAK to be used");
             }
             KayEvent::ControlledPort(event) => self.controlled_port(event),
             KayEvent::Outcome(outcome) => self.outcome(*outcome),
@@ -137,40 +138,46 @@ impl KayLog {
     }
 
     fn controlled_port(&self, event: &CpEvent) {
-        let (port, ckn) = (&self.port, &self.ckn);
+        let (port, ckn) = (&self.port, self.ckn.map(display));
         match event {
-            CpEvent::Transmitting(ki) => info!(port, %ckn, %ki, "transmitting with the SAK"),
-            CpEvent::Retired(ki) => info!(port, %ckn, %ki, "SAK retired"),
-            CpEvent::Abandoned(ki) => warn!(port, %ckn, %ki, "SAK given up before it was in use"),
-            CpEvent::Port(PortStatus::Closed) => warn!(port, %ckn, "Controlled Port closed"),
-            CpEvent::Port(PortStatus::Secured) => info!(port, %ckn, "Controlled Port secured"),
+            CpEvent::Transmitting(ki) => info!(port, ckn, %ki, "transmitting with the SAK"),
+            CpEvent::Retired(ki) => info!(port, ckn, %ki, "SAK retired"),
+            CpEvent::Abandoned(ki) => warn!(port, ckn, %ki, "SAK given up before it was in use"),
+            CpEvent::Port(PortStatus::Closed) => warn!(port, ckn, "Controlled Port closed"),
+            CpEvent::Port(PortStatus::Secured) => info!(port, ckn, "Controlled Port secured"),
             CpEvent::Port(PortStatus::Unprotected) => {
-                warn!(port, %ckn, "Controlled Port open IN CLEAR (policy should-secure)");
+                warn!(port, ckn, "Controlled Port open IN CLEAR (policy should-secure)");
             }
             CpEvent::OrderFailed { ki: Some(ki), failure, .. } => {
-                error!(port, %ckn, %ki, "the SAK cannot be used: {failure}");
+                error!(port, ckn, %ki, "the SAK cannot be used: {failure}");
             }
             CpEvent::OrderFailed { ki: None, failure, .. } => {
-                error!(port, %ckn, "an order to the SecY has failed: {failure}");
+                error!(port, ckn, "an order to the SecY has failed: {failure}");
             }
-            _ => debug!(port, %ckn, "{event:?}"),
+            _ => debug!(port, ckn, "{event:?}"),
         }
     }
 
     fn outcome(&self, outcome: MkaOutcome) {
-        let (port, ckn) = (&self.port, &self.ckn);
+        let (port, ckn) = (&self.port, self.ckn.map(display));
         match outcome {
-            MkaOutcome::Secured => info!(port, %ckn, "MKA secured"),
-            MkaOutcome::Plain => warn!(port, %ckn, "MKA: the members do without MACsec"),
-            MkaOutcome::Pending => info!(port, %ckn, "MKA: no session"),
+            MkaOutcome::Secured => info!(port, ckn, "MKA secured"),
+            MkaOutcome::Plain => warn!(port, ckn, "MKA: the members do without MACsec"),
+            MkaOutcome::Pending => info!(port, ckn, "MKA: no session"),
             MkaOutcome::Failed => {
-                warn!(port, %ckn, "MKA has failed: no session for a Life Time; see `macsec status`");
+                warn!(port, ckn, "MKA has failed: no session for a Life Time; see `macsec status`");
             }
         }
     }
 
     /// A frame has been passed over.
-    pub(super) fn discarded(&mut self, now: Duration, discard: Discard, kay: &Kay<impl Random>) {
+    pub(super) fn discarded(
+        &mut self,
+        now: Duration,
+        discard: Discard,
+        frame: &[u8],
+        kay: &Kay<impl Random>,
+    ) {
         let kind = match discard {
             Discard::UnknownCkn => Repeated::UnknownCkn,
             Discard::Decode(error) if error.is_icv() => Repeated::Icv,
@@ -178,18 +185,22 @@ impl KayLog {
             Discard::OwnSci => Repeated::OwnSci,
             Discard::OwnMi => Repeated::OwnMi,
             Discard::PeerLimit | Discard::PeerSci => Repeated::Crowd,
-            _ => return debug!(port = self.port, ckn = %self.ckn, "MKPDU not taken: {discard}"),
+            _ => return debug!(port = self.port, "MKPDU not taken: {discard}"),
         };
-        let ckn = self.ckn;
         self.repeat(now, kind, || {
             let text = match discard {
                 Discard::UnknownCkn => {
                     let theirs = kay.unknown_ckn().map(ToString::to_string).unwrap_or_default();
-                    let seen = symptoms::other_ckn(&theirs, &ckn.to_string());
+                    let ours: Vec<_> =
+                        kay.participants().map(|one| one.ckn().to_string()).collect();
+                    let seen = symptoms::other_ckn(&theirs, &ours.join(", "));
                     format!("{seen}: {}", symptoms::CKN)
                 }
                 Discard::Decode(error) if error.is_icv() => {
-                    let seen = symptoms::other_cak(&ckn.to_string());
+                    let ethertype = kay.config().participant.framing.ethertype;
+                    let received = Received::parse(frame, ethertype).ok();
+                    let ckn = received.map(|received| received.ckn().to_string());
+                    let seen = symptoms::other_cak(&ckn.unwrap_or_default());
                     format!("MKPDU with a wrong ICV, {seen}: {}", symptoms::CAK)
                 }
                 Discard::Decode(error) => format!("malformed MKPDU, or other EAPOL: {error}"),
@@ -215,8 +226,8 @@ impl KayLog {
             }
             seldom.quiet_until = None;
             if seldom.untold > 0 {
-                let (port, ckn, untold) = (&self.port, &self.ckn, seldom.untold);
-                warn!(port, %ckn, "{untold} times more in a minute: {}", seldom.text);
+                let (port, ckn, untold) = (&self.port, self.ckn.map(display), seldom.untold);
+                warn!(port, ckn, "{untold} times more in a minute: {}", seldom.text);
                 seldom.untold = 0;
                 seldom.quiet_until = Some(now + PAUSE);
             }
@@ -232,7 +243,7 @@ impl KayLog {
         }
         seldom.quiet_until = Some(now + PAUSE);
         seldom.text = text();
-        warn!(port = self.port, ckn = %self.ckn, "{}", seldom.text);
+        warn!(port = self.port, ckn = self.ckn.map(display), "{}", seldom.text);
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     io,
     os::fd::AsFd,
     path::PathBuf,
-    sync::mpsc::SyncSender,
+    sync::{Arc, mpsc::SyncSender},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -34,12 +34,13 @@ use tracing::{debug, warn};
 use super::{
     kay_journal::{Answer, KayJournal, Refusal, Request},
     kay_messages::KayLog,
+    kay_ring::KayRing,
     order_gate::{OrderGate, Step},
     port_thread,
     problem::Problem,
 };
 use crate::{
-    config::MkaConfig,
+    keyring::Ring,
     mailbox::{Address, Mailbox, mailbox},
     status::{KayView, KeyServerStatus, LastWell, MkaStatus, key_server},
 };
@@ -70,6 +71,8 @@ pub(super) enum Input {
     Pns(Vec<KeyPns>),
     /// When SAKs are made without need.
     Rekeying { interval: Option<Duration>, on_peer_loss: bool },
+    /// These are the keys.
+    Keys(Arc<Ring>),
     /// Make a new SAK. The answer is why not.
     Rekey(SyncSender<Result<(), String>>),
     /// Say how it is: [`Output::Status`].
@@ -114,25 +117,27 @@ impl KayThread {
     pub(super) fn start(
         name: &str,
         mut config: KayConfig,
-        mka: &MkaConfig,
+        ring: Arc<Ring>,
         state_directory: PathBuf,
         port: Address<port_thread::Order>,
         number: u64,
     ) -> Result<Self, String> {
         config.port.timers.order = config.port.timers.order.max(ORDER_TIMEOUT);
         let sci = config.participant.sci;
-        let Some(key) = mka.keys.first() else { return Err("mka: no key".to_owned()) };
-        let kay = Kay::new(config, key.cak(), key.ckn, OsRandom, now())
-            .map_err(|error| format!("mka: {error}"))?;
+        let (kay, keys) = KayRing::start(name, config, ring, OsRandom::default, now())?;
         let (inputs, mailbox) = mailbox().map_err(|error| no_thread(&error))?;
-        let log = KayLog::new(name, key.ckn);
+        let log = KayLog::new(name);
         let name = name.to_owned();
         let own_address = inputs.clone();
         let thread = thread::Builder::new().name(format!("kay-{name}")).spawn(move || {
             let panicked = Some(ended_by_itself("its thread has panicked"));
             let mut farewell = Farewell { port: port.clone(), number, problem: panicked };
             farewell.problem = match KayJournal::start(&name, state_directory, sci, own_address) {
-                Ok(journal) => Thread::new(kay, journal, port, number, log).run(&mailbox),
+                Ok(journal) => {
+                    let mut thread = Thread::new(kay, journal, port, number, log);
+                    thread.keys = Some(keys);
+                    thread.run(&mailbox)
+                }
                 Err(error) => Some(Problem::passing(no_thread(&error))),
             };
         });
@@ -210,6 +215,8 @@ impl Drop for Farewell {
 /// What the thread works with.
 struct Thread<R> {
     kay: Kay<R>,
+    /// `None` if the KaY's participants are nobody's concern but a test's.
+    keys: Option<KayRing<R>>,
     journal: KayJournal,
     gate: OrderGate,
     port: Address<port_thread::Order>,
@@ -237,6 +244,7 @@ impl<R: Random> Thread<R> {
     ) -> Self {
         Self {
             kay,
+            keys: None,
             journal,
             gate: OrderGate::default(),
             port,
@@ -278,6 +286,9 @@ impl<R: Random> Thread<R> {
             if self.kay.poll_timeout().is_some_and(|due| due <= now) {
                 self.kay.handle_timeout(now);
             }
+            if let Some(keys) = &mut self.keys {
+                keys.look(now, &mut self.kay);
+            }
             self.watch_disk(now);
             self.log.tick(now);
         }
@@ -285,7 +296,9 @@ impl<R: Random> Thread<R> {
 
     /// Waits for mail, for frames, or for the time that something is due. Says what is with the socket.
     fn wait(&self, mailbox: &Mailbox<Input>) -> Readiness {
-        let due = self.kay.poll_timeout().map(|due| due.saturating_sub(now()).max(SHORTEST_WAIT));
+        let due = [self.kay.poll_timeout(), self.keys.as_ref().and_then(KayRing::due)];
+        let due = due.into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_sub(now()).max(SHORTEST_WAIT));
         let sources = [Some(mailbox.as_fd()), self.socket.as_ref().map(AsFd::as_fd)];
         let sources: arrayvec::ArrayVec<_, 2> = sources.into_iter().flatten().collect();
         let mut ready = [Readiness::default(); 2];
@@ -307,6 +320,11 @@ impl<R: Random> Thread<R> {
             Input::Pns(pns) => self.kay.report_pns(now, &pns),
             Input::Rekeying { interval, on_peer_loss } => {
                 self.kay.set_rekeying(now, interval, on_peer_loss);
+            }
+            Input::Keys(ring) => {
+                if let Some(keys) = &mut self.keys {
+                    keys.set(now, ring, &mut self.kay);
+                }
             }
             Input::Rekey(answer) => {
                 let asked = self.kay.request_rekey(now);
@@ -336,6 +354,8 @@ impl<R: Random> Thread<R> {
             failed_sends: self.failed_sends,
             missed: self.missed(),
             last_well: &self.last_well,
+            keys: self.keys.as_ref().map_or_else(Vec::new, |keys| keys.statuses(now, &self.kay)),
+            former_key: self.keys.as_ref().and_then(KayRing::former),
             unrecorded: overdue.as_deref().or(self.unrecorded.as_deref()),
         })
     }
@@ -363,7 +383,7 @@ impl<R: Random> Thread<R> {
                 Ok(Some(len)) => {
                     let now = now();
                     if let Err(discard) = self.kay.handle_frame(now, &octets[..len]) {
-                        self.log.discarded(now, discard, &self.kay);
+                        self.log.discarded(now, discard, &octets[..len], &self.kay);
                     }
                     self.deliver();
                 }
@@ -382,6 +402,9 @@ impl<R: Random> Thread<R> {
     fn deliver(&mut self) {
         let now = now();
         self.last_well.note(&self.kay);
+        if let Some(keys) = &mut self.keys {
+            keys.note(now, &self.kay);
+        }
         loop {
             while let Some(event) = self.kay.poll_event() {
                 self.log.event(now, &event, &self.kay);

@@ -14,7 +14,9 @@
 
 mod kay_journal;
 mod kay_messages;
+mod kay_ring;
 mod kay_thread;
+mod key_stores;
 mod keys;
 mod logging;
 mod order_gate;

@@ -12,7 +12,7 @@ use std::{
 
 use tracing::error;
 
-use super::{Surroundings, kay_thread::Output, problem::Problem, runner::Runner};
+use super::{Surroundings, kay_thread::Output, key_stores::Keys, problem::Problem, runner::Runner};
 use crate::{
     config::PortConfig,
     mailbox::{Address, mailbox},
@@ -24,8 +24,10 @@ use crate::{
 pub(super) enum Order {
     /// Its status.
     Status(SyncSender<PortStatus>),
-    /// To become what this says. The answer is what does not work afterwards.
-    Apply(Arc<PortConfig>, SyncSender<Vec<Problem>>),
+    /// To become what this says, with these keys. The answer is what does not work afterwards.
+    Apply(Arc<PortConfig>, Keys, SyncSender<Vec<Problem>>),
+    /// To have these keys.
+    Keys(Keys),
     /// To make a new SAK. The answer is why not.
     Rekey(SyncSender<Result<(), String>>),
     /// What the KaY with this number says.
@@ -53,12 +55,13 @@ pub(super) struct PortThread {
 }
 
 impl PortThread {
-    /// Starts the thread, and says by and by (on `started`) what keeps the port from working.
+    /// Starts the thread, for a port with these keys, and says by and by (on `started`) what keeps the port from working.
     ///
     /// # Errors
     /// Those of starting a thread and of its mailbox.
     pub(super) fn start(
         config: &Arc<PortConfig>,
+        keys: Keys,
         surroundings: &Arc<Surroundings>,
         captures: Option<Captures>,
         started: SyncSender<Vec<Problem>>,
@@ -69,7 +72,7 @@ impl PortThread {
             let (config, surroundings) = (Arc::clone(config), Arc::clone(surroundings));
             let (turns, address) = (Arc::clone(&turns), orders.clone());
             move || {
-                let runner = Runner::new(config, surroundings, captures, address);
+                let runner = Runner::new(config, keys, surroundings, captures, address);
                 runner.run(&mailbox, &turns, started);
             }
         })?;

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Options, Surroundings,
+    key_stores::KeyStores,
     plan::{self, Step},
     port_thread::{Order, PortThread},
     problem::Problem,
@@ -49,6 +50,7 @@ pub(super) struct Service {
     config: Config,
     surroundings: Arc<Surroundings>,
     ports: Vec<PortThread>,
+    keys: KeyStores,
     /// Ports that have panicked and could not be started again yet.
     missing: Vec<Arc<PortConfig>>,
     capture: Option<Capture>,
@@ -80,9 +82,11 @@ impl Service {
         let capture = options.pcap.as_deref().map(Capture::start).transpose();
         let capture = capture.map_err(|error| one(error.to_string()))?;
         let ports = std::mem::take(&mut config.ports);
+        let keys = KeyStores::new(config.state_directory.clone());
         let mut service = Self {
             file: options.config.clone(),
             config,
+            keys,
             surroundings: Arc::new(surroundings),
             ports: Vec::new(),
             missing: Vec::new(),
@@ -108,6 +112,7 @@ impl Service {
         notify(&[NotifyState::Ready]);
         loop {
             self.revive_ports();
+            self.retry_keys();
             self.feed_watchdog();
             let sources = [self.signals.as_fd(), self.questions.as_fd()];
             let timeout = self.watchdog.map_or(TICK, |interval| interval.min(TICK));
@@ -286,8 +291,10 @@ impl Service {
             let is = |step: &Step| matches!(step, Step::Remove(p) if p.name == port.config.name);
             removals.iter().any(is)
         };
-        let gone = self.ports.extract_if(.., goes).collect();
+        let gone: Vec<_> = self.ports.extract_if(.., goes).collect();
+        let names: Vec<_> = gone.iter().map(|port| port.config.name.clone()).collect();
         self.stop(gone);
+        names.iter().for_each(|name| self.keys.close(name));
 
         let mut waiting = Vec::new();
         for step in others {
@@ -328,8 +335,9 @@ impl Service {
 
     fn change_port(&mut self, config: &Arc<PortConfig>) -> Receiver<Vec<Problem>> {
         let (answer, problems) = sync_channel(1);
+        let keys = self.keys.keys(config);
         if let Some(port) = self.ports.iter_mut().find(|port| port.config.name == config.name) {
-            port.order(Order::Apply(Arc::clone(config), answer));
+            port.order(Order::Apply(Arc::clone(config), keys, answer));
             port.former = std::mem::replace(&mut port.config, Arc::clone(config));
         }
         problems
@@ -339,7 +347,8 @@ impl Service {
         let (started, problems) = sync_channel(1);
         let capture = self.capture.as_mut();
         let captures = capture.map(|capture| captures(capture, &config.name));
-        let thread = PortThread::start(config, &self.surroundings, captures, started)
+        let keys = self.keys.keys(config);
+        let thread = PortThread::start(config, keys, &self.surroundings, captures, started)
             .map_err(|error| format!("port {}: {error}", config.name))?;
         self.ports.push(thread);
         Ok(problems)
@@ -392,6 +401,17 @@ impl Service {
                     error!("{reason}");
                     self.missing.push(config);
                 }
+            }
+        }
+    }
+
+    /// Tries again for keys on record that could not be had.
+    fn retry_keys(&mut self) {
+        for port in &self.ports {
+            if self.keys.is_missing(&port.config)
+                && let keys @ Ok(_) = self.keys.keys(&port.config)
+            {
+                port.order(Order::Keys(keys));
             }
         }
     }

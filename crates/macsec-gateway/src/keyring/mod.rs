@@ -29,8 +29,8 @@ pub struct Ring {
     pub keys: Vec<RingKey>,
     /// The key that has been activated.
     pub activated: Option<Ckn>,
-    /// Keys that have been retired.
-    pub retired: Vec<(Ckn, KeyCheck)>,
+    /// Keys that have been retired, and are not among these.
+    pub retired: Vec<RetiredKey>,
     /// The one that has just been retired by force: it goes whatever becomes of the link.
     pub forced: Option<Ckn>,
 }
@@ -52,6 +52,17 @@ pub struct RingKey {
     pub end: Option<Timestamp>,
     /// Whether it stands in for others only.
     pub fallback: bool,
+}
+
+/// A key that has been retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetiredKey {
+    /// The name of the CAK.
+    pub ckn: Ckn,
+    /// The name of the CAK that follows from the key alone.
+    pub check: KeyCheck,
+    /// Whether the configuration still has it.
+    pub configured: bool,
 }
 
 /// Where a key comes from.
@@ -91,7 +102,7 @@ impl Ring {
     fn leave(&self, ckn: Ckn) -> Leave {
         if self.forced == Some(ckn) {
             Leave::Forced
-        } else if self.retired.iter().any(|(retired, _)| *retired == ckn) {
+        } else if self.retired.iter().any(|retired| retired.ckn == ckn) {
             Leave::Retired
         } else {
             Leave::Removed

@@ -21,7 +21,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{
-    AddedKey, Ring, RingKey, Source,
+    AddedKey, RetiredKey, Ring, RingKey, Source,
     stored::{MAX_RETIRED, Stored},
 };
 use crate::{
@@ -114,7 +114,14 @@ impl KeyStore {
         Ring {
             keys: of_configuration.chain(of_store).collect(),
             activated: *activated,
-            retired: retired.clone(),
+            retired: retired
+                .iter()
+                .map(|&(ckn, check)| RetiredKey {
+                    ckn,
+                    check,
+                    configured: is_among(configured, ckn, check),
+                })
+                .collect(),
             forced: None,
         }
     }
@@ -165,11 +172,9 @@ impl KeyStore {
         stored.activated = stored.activated.filter(|activated| *activated != ckn);
         stored.retired.retain(|retired| *retired != (ckn, check));
         if stored.retired.len() == MAX_RETIRED {
-            let is_configured = |(ckn, check): &(Ckn, KeyCheck)| {
-                configured.iter().any(|key| key.ckn == *ckn && key.cak.check == *check)
-            };
+            let can_go = |(ckn, check): &(Ckn, KeyCheck)| !is_among(configured, *ckn, *check);
             // There are fewer configured than remembered.
-            let oldest = stored.retired.iter().position(|retired| !is_configured(retired));
+            let oldest = stored.retired.iter().position(can_go);
             stored.retired.remove(oldest.unwrap_or_default());
         }
         stored.retired.push((ckn, check));
@@ -189,6 +194,10 @@ impl KeyStore {
         self.stored = stored;
         Ok(())
     }
+}
+
+fn is_among(configured: &[MkaKey], ckn: Ckn, check: KeyCheck) -> bool {
+    configured.iter().any(|key| key.ckn == ckn && key.cak.check == check)
 }
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use collect::{Observed, UplinkState, port_status};
 pub use mka::{
-    ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus,
+    ActorStatus, CakState, CakStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus,
+    ParticipantStatus, SakStatus,
 };
-pub(crate) use mka::{KayView, LastWell, key_server, names, symptoms};
+pub(crate) use mka::{Fare, KayView, LastWell, cak_statuses, key_server, names, symptoms};
 pub use text::render;
 
 /// A gateway process.

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use macsec_gateway::{
     config::{Config, MkaKey},
-    keyring::{AddedKey, KeyStore, KeyStoreError, Ring, Source},
+    keyring::{AddedKey, KeyStore, KeyStoreError, RetiredKey, Ring, Source},
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -65,7 +65,8 @@ fn what_has_been_done_is_there_after_a_restart() {
     assert_eq!(names(&ring), ["02", "03", "04"]);
     assert_eq!(ring.activated, Some(ckn(4)));
     assert!(store.has_retired(ckn(1)) && !store.has_retired(ckn(2)));
-    assert_eq!(ring.retired, [(ckn(1), check)]);
+    assert_eq!(ring.retired, [RetiredKey { ckn: ckn(1), check, configured: true }]);
+    assert!(!store.ring(&[]).retired[0].configured);
     let key = &ring.keys[1];
     assert_eq!((key.start, key.end, key.fallback), (third.start, third.end, true));
     assert_eq!((key.check, key.source), (third.check, Source::Store));

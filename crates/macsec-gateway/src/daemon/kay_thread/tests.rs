@@ -92,7 +92,7 @@ impl<R: Random, S: Random> Bench<R, S> {
                 (KayJournal { requests, thread: None }, Some(asked))
             }
         };
-        let log = KayLog::new("wan0", Ckn::new(b"lab").expect("a CKN"));
+        let log = KayLog::new("wan0");
         let thread = Thread::new(kay, journal, port, 7, log);
         let bench = Self {
             thread,

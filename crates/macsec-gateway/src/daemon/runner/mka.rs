@@ -18,9 +18,11 @@ use crate::{
     config::{MkaConfig, PortConfig},
     daemon::{
         kay_thread::{Input, KayThread, Output, Stopping},
+        key_stores::Keys,
         keys,
         problem::{Problem, Where},
     },
+    keyring::Ring,
     status::{MkaStatus, PortStatus},
 };
 
@@ -111,11 +113,7 @@ pub(super) fn goes_on(old: &PortConfig, new: &PortConfig) -> bool {
     let told =
         |c: &PortConfig| (c.controls.protect_frames, c.controls.validate_frames, c.confidentiality);
     match (&old.mka, &new.mka) {
-        // The KaY has the first key only.
-        (Some(a), Some(b)) => {
-            let first = |mka: &MkaConfig| mka.keys.first().map(|key| (key.ckn, key.cak.check));
-            first(a) == first(b) && a.keeps_session(b) && told(old) == told(new)
-        }
+        (Some(a), Some(b)) => a.keeps_session(b) && told(old) == told(new),
         (a, b) => a.is_none() && b.is_none(),
     }
 }
@@ -127,6 +125,15 @@ impl Runner {
         let (Some(mka), Some(port), Some(owned)) = (&config.mka, &self.port, &self.uplink) else {
             self.kay_waits.since = None;
             return Ok(());
+        };
+        let ring = match &self.keys {
+            Ok(ring) => Arc::clone(ring),
+            Err(reason) => {
+                let problem = Problem::passing(reason.clone());
+                self.end_mka();
+                self.kay_waits.since = None;
+                return Err(problem);
+            }
         };
         let identity = (port.secy().sci(), MacAddress(owned.state.mac));
         let carrier = owned.state.carrier;
@@ -143,7 +150,7 @@ impl Runner {
             if !self.kay_waits.ending.is_empty() {
                 return self.kay_waits.for_disk("the KaY before has not ended");
             }
-            self.mka = Some(self.start_mka(mka, identity)?);
+            self.mka = Some(self.start_mka(ring, identity)?);
         }
         let (Some(running), Some(owned)) = (&mut self.mka, &self.uplink) else { return Ok(()) };
         if !running.ready {
@@ -160,7 +167,7 @@ impl Runner {
         Ok(())
     }
 
-    fn start_mka(&mut self, mka: &MkaConfig, identity: (Sci, MacAddress)) -> Result<Mka, Problem> {
+    fn start_mka(&mut self, ring: Arc<Ring>, identity: (Sci, MacAddress)) -> Result<Mka, Problem> {
         let (sci, source) = identity;
         let lasting = |reason: String| Problem::lasting(reason);
         let Some(config) = self.config.kay_config(sci, source) else {
@@ -169,7 +176,7 @@ impl Runner {
         self.kays += 1;
         let (name, address) = (&self.config.name, self.address.clone());
         let state_directory = self.surroundings.state_directory.clone();
-        let thread = KayThread::start(name, config, mka, state_directory, address, self.kays)
+        let thread = KayThread::start(name, config, ring, state_directory, address, self.kays)
             .map_err(lasting)?;
         Ok(Mka {
             thread,
@@ -265,9 +272,19 @@ impl Runner {
         }
     }
 
-    /// Takes what the configuration says that a session can go on with.
+    /// Takes other keys.
+    pub(super) fn take_keys(&mut self, keys: Keys) {
+        self.keys = keys;
+        self.tune_mka();
+        self.mend();
+    }
+
+    /// Takes what the configuration says that a session can go on with, and the keys.
     pub(super) fn tune_mka(&self) {
         let (Some(running), Some(mka)) = (&self.mka, &self.config.mka) else { return };
+        if let Ok(ring) = &self.keys {
+            running.thread.tell(Input::Keys(Arc::clone(ring)));
+        }
         let (interval, on_peer_loss) = (mka.rekey_interval, mka.rekey_on_peer_loss);
         running.thread.tell(Input::Rekeying { interval, on_peer_loss });
     }

@@ -24,7 +24,9 @@ use macsec_io::{netlink::LinkMonitor, tap::Tap};
 use tracing::{info, warn};
 
 use super::{
-    Surroundings, keys,
+    Surroundings,
+    key_stores::Keys,
+    keys,
     port_thread::Order,
     problem::{Problem, Problems, Where},
 };
@@ -48,6 +50,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the thread of a port works with.
 pub(super) struct Runner {
     config: Arc<PortConfig>,
+    /// The keys of MKA.
+    keys: Keys,
     surroundings: Arc<Surroundings>,
     /// From the first time on that the uplink is there: it gives the SCI.
     port: Option<Port>,
@@ -77,6 +81,7 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(
         config: Arc<PortConfig>,
+        keys: Keys,
         surroundings: Arc<Surroundings>,
         captures: Option<Captures>,
         address: Address<Order>,
@@ -84,6 +89,7 @@ impl Runner {
         let problems = Problems::new(config.name.clone());
         Self {
             config,
+            keys,
             surroundings,
             port: None,
             uplink: None,
@@ -132,9 +138,10 @@ impl Runner {
                         Order::Status(answer) => self.tell_status(answer),
                         Order::Rekey(answer) => self.rekey(answer),
                         Order::Kay(number, output) => self.hear_kay(number, output),
-                        Order::Apply(config, answer) => {
+                        Order::Keys(keys) => self.take_keys(keys),
+                        Order::Apply(config, keys, answer) => {
                             self.unanswered.push(answer);
-                            self.apply(config);
+                            self.apply(config, keys);
                         }
                     }
                 }
@@ -291,7 +298,8 @@ impl Runner {
     }
 
     /// Takes another configuration, and touches nothing that it does not change.
-    fn apply(&mut self, config: Arc<PortConfig>) {
+    fn apply(&mut self, config: Arc<PortConfig>, keys: Keys) {
+        self.keys = keys;
         let old = std::mem::replace(&mut self.config, config);
         let new = &self.config;
         let uplink = |c: &PortConfig| (c.isolation, c.uplink_mtu);

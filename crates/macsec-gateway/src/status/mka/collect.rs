@@ -8,8 +8,8 @@ use mka::{
 };
 
 use super::{
-    ActorStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus, ParticipantStatus,
-    SakStatus, names, symptoms,
+    ActorStatus, CakStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus,
+    ParticipantStatus, SakStatus, names, symptoms,
 };
 
 /// A KaY, and what its thread knows beside it.
@@ -21,6 +21,8 @@ pub(crate) struct KayView<'a, R> {
     /// EAPOL frames that found the socket's buffer full.
     pub(crate) missed: u64,
     pub(crate) last_well: &'a LastWell,
+    pub(crate) keys: Vec<CakStatus>,
+    pub(crate) former_key: Option<Ckn>,
     /// Why the last SAK could not be put on record, if it could not.
     pub(crate) unrecorded: Option<&'a str>,
 }
@@ -90,6 +92,8 @@ impl MkaStatus {
             secured: outcome == MkaOutcome::Secured,
             failed: outcome == MkaOutcome::Failed,
             cp_state: kay.port().state().to_string(),
+            keys: view.keys.clone(),
+            former_key: view.former_key.map(|ckn| ckn.to_string()),
             participants: kay.participants().map(|one| participant_status(view, one)).collect(),
             saks: kay.port().reported().into_iter().flatten().map(|key| sak(kay, key)).collect(),
             last_rekey: kay.last_sak().map(|last| LastRekey {
@@ -155,6 +159,7 @@ fn peer_status(view: &KayView<'_, impl Random>, ckn: &Ckn, peer: &PeerStatus) ->
         sci: peer.sci.map(|sci| sci.to_string()),
         priority: peer.priority,
         mka_version: peer.version,
+        last_heard: peer.heard_at.map(|at| view.now.saturating_sub(at).as_secs()),
         without_sak: peer.live && is_without_sak(view, ckn, peer),
     }
 }

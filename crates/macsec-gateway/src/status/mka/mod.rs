@@ -4,6 +4,8 @@
 //! those of `ieee802-dot1x` and of `openconfig-macsec`.
 
 mod collect;
+mod key_symptoms;
+mod keys;
 pub(crate) mod names;
 pub(crate) mod symptoms;
 mod text;
@@ -13,6 +15,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use collect::{KayView, LastWell, key_server};
+pub use keys::{CakState, CakStatus};
+pub(crate) use keys::{Fare, cak_statuses};
 pub(super) use text::write_mka;
 
 /// The KaY of a port.
@@ -35,6 +39,10 @@ pub struct MkaStatus {
     pub failed: bool,
     /// Where the Controlled Port is: the state of the machine of figure 12-2.
     pub cp_state: String,
+    /// The keys of the port, and how they fare.
+    pub keys: Vec<CakStatus>,
+    /// The CKN of the key that was in use before the one in use.
+    pub former_key: Option<String>,
     /// The participants: one for each CAK.
     pub participants: Vec<ParticipantStatus>,
     /// The SAKs in use or on their way into it, the latest first.
@@ -121,6 +129,8 @@ pub struct MkaPeerStatus {
     pub priority: Option<u8>,
     /// Its MKA version, if it has been heard.
     pub mka_version: Option<u8>,
+    /// Seconds since it was last heard, if it has been.
+    pub last_heard: Option<u64>,
     /// Whether it is live, and has not said for longer than a Life Time that it receives with the SAK that we
     /// transmit with: our frames are lost there.
     pub without_sak: bool,
@@ -170,6 +180,8 @@ pub(in crate::status) fn fixture() -> MkaStatus {
         secured: false,
         failed: false,
         cp_state: "AUTHENTICATED".to_owned(),
+        keys: [CakState::InUse, CakState::Pending, CakState::Leaving].map(keys::fixture).into(),
+        former_key: None,
         participants: vec![ParticipantStatus {
             ckn: "7b".repeat(32),
             active: true,
@@ -181,6 +193,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
                 sci: Some(sci()),
                 priority: Some(255),
                 mka_version: Some(255),
+                last_heard: Some(0),
                 without_sak: false,
             }],
         }],

@@ -1,6 +1,10 @@
 //! From what a KaY shows to the likely cause: for `macsec status`, `macsec doctor` and the log.
 
+use std::time::Duration;
+
 use super::{MkaPeerStatus, MkaStatus};
+
+pub(crate) use super::key_symptoms::of_keys;
 
 /// Something that looks wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,14 +66,17 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
     let peers = || mka.participants.iter().flat_map(|participant| &participant.peers);
     let live = |peer: &&MkaPeerStatus| peer.kind == "live";
     let alone = !peers().any(|peer| live(&peer));
-    let ckn = mka.participants.first().map_or("", |participant| &participant.ckn);
     if mka.active && alone {
+        let ckns: Vec<_> = mka.participants.iter().map(|one| one.ckn.as_str()).collect();
+        let wrong: Vec<_> =
+            mka.keys.iter().filter(|key| key.icv_errors > 0).map(|key| key.ckn.as_str()).collect();
+        let (ckns, wrong) = (ckns.join(", "), wrong.join(", "));
         let (no_ckn, icv) = (lately("eapol-mk-no-cfn"), lately("in-mkpdu-icv-verification-errors"));
         if let Some(theirs) = mka.unknown_ckn.as_ref().filter(|_| no_ckn > 0) {
-            add(true, format!("{} ({no_ckn})", other_ckn(theirs, ckn)), CKN);
+            add(true, format!("{} ({no_ckn})", other_ckn(theirs, &ckns)), CKN);
         }
         if icv > 0 {
-            add(true, format!("{icv} MKPDUs with a wrong ICV, {}", other_cak(ckn)), CAK);
+            add(true, format!("{icv} MKPDUs with a wrong ICV, {}", other_cak(&wrong)), CAK);
         }
         let heard = peers().find_map(|peer| peer.sci.as_ref());
         match heard {
@@ -121,6 +128,8 @@ pub(crate) fn of(mka: &MkaStatus) -> Vec<Symptom> {
         let advice = if mka.authenticated { AGREED_CLEAR } else { CLEAR };
         add(false, "frames pass IN CLEAR".to_owned(), advice);
     }
+    let patience = Duration::from_millis(mka.life_time.saturating_add(mka.hello_time));
+    symptoms.extend(of_keys(&mka.keys, patience));
     symptoms
 }
 
@@ -129,7 +138,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::status::{KeyServerStatus, mka::fixture};
+    use crate::status::{CakStatus, KeyServerStatus, mka::fixture};
 
     fn peer(kind: &str, sci: Option<&str>) -> MkaPeerStatus {
         MkaPeerStatus {
@@ -139,6 +148,7 @@ mod tests {
             sci: sci.map(str::to_owned),
             priority: None,
             mka_version: None,
+            last_heard: None,
             without_sak: false,
         }
     }
@@ -155,6 +165,14 @@ mod tests {
         mka.counters = counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
         mka.errors_since_well = mka.counters.clone();
         mka.participants[0].ckn = "6d6b61".to_owned();
+        let icv_errors = mka.counters.get("in-mkpdu-icv-verification-errors").copied();
+        mka.keys.truncate(1);
+        mka.keys[0] = CakStatus {
+            ckn: "6d6b61".to_owned(),
+            fallback: false,
+            icv_errors: icv_errors.unwrap_or_default(),
+            ..mka.keys[0].clone()
+        };
         mka.participants[0].peers = Some(peer(kind, Some("02-00-00-00-00-02-0001")))
             .filter(|_| !kind.is_empty())
             .into_iter()

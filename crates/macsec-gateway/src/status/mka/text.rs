@@ -2,13 +2,15 @@
 
 use std::fmt::{self, Write};
 
-use super::{MkaPeerStatus, MkaStatus};
+use super::{CakState, CakStatus, MkaPeerStatus, MkaStatus};
 use crate::status::text::{age, wrap};
 
 pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
-    for participant in &mka.participants {
-        writeln!(f, "    MKA under CKN")?;
-        writeln!(f, "        {}", participant.ckn)?;
+    writeln!(f, "    MKA under CKN")?;
+    match &mka.keys[..] {
+        // There is no more to be said of it than of MKA as a whole.
+        [key] if key.in_use_for.is_some() => writeln!(f, "        {}", key.ckn)?,
+        keys => keys.iter().try_for_each(|key| write_key(f, key))?,
     }
     let outcome = match (mka.active, mka.secured, mka.authenticated, mka.failed) {
         (false, ..) => "no signal",
@@ -28,8 +30,10 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
         }
         None => writeln!(f, "        key server: NONE")?,
     }
-    let mut peers = mka.participants.iter().flat_map(|participant| &participant.peers);
-    peers.try_for_each(|peer| write_peer(f, peer))?;
+    // Others have the same peers, as a rule; what is different about them the keys tell.
+    let has_principal = mka.participants.iter().any(|participant| participant.principal);
+    let shown = mka.participants.iter().filter(|one| one.principal || !has_principal);
+    shown.flat_map(|participant| &participant.peers).try_for_each(|peer| write_peer(f, peer))?;
     for sak in &mka.saks {
         let way = match (sak.tx, sak.rx) {
             (true, true) => "transmits and receives",
@@ -56,6 +60,37 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
         .collect();
     wrap(f, "    ", &counts)?;
     mka.symptoms.iter().try_for_each(|symptom| writeln!(f, "        !! {symptom}"))
+}
+
+fn write_key(f: &mut String, key: &CakStatus) -> fmt::Result {
+    writeln!(f, "        {}", key.ckn)?;
+    write!(f, "            {}", key_state(key))?;
+    for (is_so, word) in [(key.preferred, "preferred"), (key.fallback, "fallback")] {
+        if is_so {
+            write!(f, ", {word}")?;
+        }
+    }
+    writeln!(f)?;
+    match &key.end {
+        Some(end) if !key.has_ended() => writeln!(f, "            until {end}"),
+        _ => Ok(()),
+    }
+}
+
+/// How a key fares, in some words.
+fn key_state(key: &CakStatus) -> String {
+    let (start, end) = (key.start.as_deref(), key.end.as_deref());
+    let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
+    let live = format!("live with {} of {}", key.live_peers, key.peers);
+    match key.state {
+        CakState::Pending => format!("begins at {start}"),
+        CakState::NotLive => "no live peer".to_owned(),
+        CakState::Live => live,
+        CakState::InUse => format!("in use, {live}"),
+        CakState::Expired => format!("ended at {end}, {live}"),
+        CakState::Leaving => format!("not configured any more, {live}"),
+        CakState::Retired => "retired".to_owned(),
+    }
 }
 
 fn write_peer(f: &mut String, peer: &MkaPeerStatus) -> fmt::Result {
