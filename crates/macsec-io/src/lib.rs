@@ -22,6 +22,7 @@
 //! | [`netns`] | network namespaces held by a file descriptor or by name, and code run inside them |
 //! | [`offload`] | turning off what an interface would do to frames behind our back |
 //! | [`interface`] | interface names and indices |
+//! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`sysctl`] | the one kernel setting an uplink needs: no IPv6 |
 //!
 //! Nothing here knows MACsec. Frames are octets from the destination address on, without FCS.
@@ -73,6 +74,7 @@ pub mod netlink;
 pub mod netns;
 pub mod offload;
 pub mod packet;
+pub mod peer;
 pub mod poll;
 pub mod sysctl;
 pub mod tap;

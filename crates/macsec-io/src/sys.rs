@@ -30,6 +30,9 @@ unsafe impl Plain for libc::tpacket_stats_v3 {}
 // SAFETY: c_int, two u16, eight octets: 16 without padding.
 unsafe impl Plain for libc::packet_mreq {}
 
+// SAFETY: an `i32` and two `u32`.
+unsafe impl Plain for libc::ucred {}
+
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -80,6 +83,13 @@ pub(crate) fn packet_statistics_v2(socket: BorrowedFd<'_>) -> io::Result<libc::t
 pub(crate) fn packet_statistics_v3(socket: BorrowedFd<'_>) -> io::Result<libc::tpacket_stats_v3> {
     let mut value = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
     fill_option(socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut value)?;
+    Ok(value)
+}
+
+/// SO_PEERCRED: who is at the other end of a Unix socket.
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+    let mut value = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    fill_option(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut value)?;
     Ok(value)
 }
 
