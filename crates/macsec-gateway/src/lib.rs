@@ -14,6 +14,7 @@
 //! | [`keyring`] | which CAKs a port takes part with, and how much each is preferred |
 //! | [`pcap`] | a capture file of what passes through the ports |
 //! | [`privileges`] | what the process may do, and who may look into it |
+//! | [`audit`] | who did what to the keys |
 //! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`doctor`] | what keeps a gateway from working, and what to do |
@@ -22,6 +23,7 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -84,6 +84,11 @@ impl PrivateDir {
         self.open_at(name, OFlags::WRONLY | OFlags::CREATE)
     }
 
+    /// Opens a file to be added to (and read), and makes it if there is none.
+    pub(crate) fn append_file(&self, name: &str) -> io::Result<File> {
+        self.open_at(name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE)
+    }
+
     /// Makes a file to be written. One of that name, which somebody has left, is removed first.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
         self.remove(name)?;
