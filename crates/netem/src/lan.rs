@@ -39,6 +39,13 @@ pub struct Sent {
 /// order.
 type Arrival = (Duration, u64, usize, Vec<u8>);
 
+/// The next timeout of a member, or that it has to be asked.
+#[derive(Clone, Copy)]
+enum Known {
+    No,
+    Yes(Option<Duration>),
+}
+
 /// A LAN: what a member sends, all others get.
 ///
 /// Members are known by their index. A member can be taken out and another put in its place, as on a
@@ -46,6 +53,8 @@ type Arrival = (Duration, u64, usize, Vec<u8>);
 pub struct Lan<N> {
     now: Duration,
     nodes: Vec<Option<N>>,
+    /// When each has something to do next, as far as that is known: it changes only when the member is touched.
+    timeouts: Vec<Known>,
     links: Vec<Link>,
     queue: BinaryHeap<Reverse<Arrival>>,
     serial: u64,
@@ -61,6 +70,7 @@ impl<N: Node> Lan<N> {
         Self {
             now: Duration::ZERO,
             links: vec![Link::CLEAN; nodes.len() * nodes.len()],
+            timeouts: vec![Known::No; nodes.len()],
             nodes,
             queue: BinaryHeap::new(),
             serial: 0,
@@ -105,11 +115,13 @@ impl<N: Node> Lan<N> {
 
     /// Takes a member out. Frames to it get lost.
     pub fn take(&mut self, index: usize) -> Option<N> {
+        self.timeouts[index] = Known::No;
         self.nodes[index].take()
     }
 
     /// Puts a member in.
     pub fn put(&mut self, index: usize, node: N) {
+        self.timeouts[index] = Known::No;
         self.nodes[index] = Some(node);
     }
 
@@ -146,6 +158,7 @@ impl<N: Node> Lan<N> {
         let arrived = self.queue.peek().is_some_and(|Reverse(arrival)| arrival.0 <= self.now);
         if arrived && let Some(Reverse((_, _, to, frame))) = self.queue.pop() {
             if let Some(node) = &mut self.nodes[to] {
+                self.timeouts[to] = Known::No;
                 node.receive(self.now, &frame);
                 self.send_all(to);
             }
@@ -153,9 +166,10 @@ impl<N: Node> Lan<N> {
         }
         for index in 0..self.nodes.len() {
             let now = self.now;
-            if let Some(node) = &mut self.nodes[index]
-                && node.next_timeout(now).is_some_and(|at| at <= now)
+            if self.timeout_of(index).is_some_and(|at| at <= now)
+                && let Some(node) = &mut self.nodes[index]
             {
+                self.timeouts[index] = Known::No;
                 node.timeout(now);
                 self.send_all(index);
             }
@@ -182,14 +196,24 @@ impl<N: Node> Lan<N> {
         self.drive_until(self.now + time, |_| false);
     }
 
-    fn next(&self) -> Option<Duration> {
+    fn next(&mut self) -> Option<Duration> {
         let arrival = self.queue.peek().map(|Reverse(arrival)| arrival.0);
-        let timeouts = self.nodes.iter().flatten().filter_map(|node| node.next_timeout(self.now));
+        let timeouts = (0..self.nodes.len()).filter_map(|index| self.timeout_of(index));
         timeouts.chain(arrival).min()
+    }
+
+    fn timeout_of(&mut self, index: usize) -> Option<Duration> {
+        if let Known::Yes(timeout) = self.timeouts[index] {
+            return timeout;
+        }
+        let timeout = self.nodes[index].as_ref().and_then(|node| node.next_timeout(self.now));
+        self.timeouts[index] = Known::Yes(timeout);
+        timeout
     }
 
     fn send_all(&mut self, from: usize) {
         let now = self.now;
+        self.timeouts[from] = Known::No;
         while let Some(frame) = self.nodes[from].as_mut().and_then(|node| node.transmit(now)) {
             for to in (0..self.nodes.len()).filter(|&to| to != from) {
                 self.carry(from, to, &frame);
@@ -246,6 +270,7 @@ impl<N> Index<usize> for Lan<N> {
 /// If the member is not there.
 impl<N> IndexMut<usize> for Lan<N> {
     fn index_mut(&mut self, index: usize) -> &mut N {
+        self.timeouts[index] = Known::No;
         self.nodes[index].as_mut().expect("the member is there")
     }
 }
