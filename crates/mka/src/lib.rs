@@ -120,7 +120,7 @@ pub use keys::{
 pub use participant::{
     AgreedSak, Agreement, ConfigError, Discard, Event, HELLO_TIME, KeyInUse, KeyReport, KeyServer,
     MiReason, Participant, ParticipantConfig, ParticipantCounters, ParticipantError, PeerKeyUse,
-    PeerStatus, RekeyReason, ReportedKey, SakInfo, SakMember, SakRefusal, Suites,
+    PeerStatus, RekeyReason, ReportedKey, ResumeReason, SakInfo, SakMember, SakRefusal, Suites,
 };
 pub use received::{Mkpdu, Received, Unverified};
 pub use sets::{

@@ -10,7 +10,7 @@ use data_plane::{Bench, ki};
 use kay_lab::KayLab;
 use lab::{cak, cases, ckn, config, seconds};
 use macsec::CipherSuite;
-use mka::{ConfigError, Kay, KayConfig, OsRandom, ParticipantError, Suites, order::Action};
+use mka::{ConfigError, Kay, KayConfig, OsRandom, ParticipantError, SakUse, Suites, order::Action};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
@@ -129,7 +129,9 @@ fn a_peer_with_slow_hellos_harms_nothing_that_is_on_time() {
     let mut lab = KayLab::of(1, &[16, 32]);
     lab.secured_within(seconds(10));
     lab.lan.run_for(seconds(5));
-    lab.lan[0].claims_delay_protect = true;
+    lab.lan[0].says = Some(Box::new(|_, body| {
+        body.sak_use = body.sak_use.map(|sak_use| SakUse { delay_protect: true, ..sak_use });
+    }));
     let reorder_by = Duration::from_millis(1900);
     lab.lan.set_links(Link { reorder: 300, reorder_by, ..Link::CLEAN });
     lab.send_data(DATA);

@@ -15,7 +15,7 @@ use tracing::{debug, error, field::display, info, warn};
 
 use crate::status::{
     key_server,
-    names::{mi_reason, rekey_reason, sak_refusal},
+    names::{mi_reason, rekey_reason, resume_reason, sak_refusal},
     symptoms,
 };
 
@@ -95,6 +95,13 @@ impl KayLog {
             }
             Event::NoSakUse { mi, sci } => {
                 warn!(port, %ckn, %mi, %sci, "peer does not say which SAKs it uses");
+            }
+            Event::Suspended(time) => {
+                let seconds = time.as_secs();
+                info!(port, %ckn, seconds, "suspended: the key server will be silent");
+            }
+            Event::Resumed(reason) => {
+                info!(port, %ckn, "no longer suspended: {}", resume_reason(*reason));
             }
             Event::Alone => warn!(port, %ckn, "the last live peer has gone: no session"),
             Event::KeyServer(KeyServer::Nobody) => {

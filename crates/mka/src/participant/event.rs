@@ -1,11 +1,11 @@
 //! What a participant has to tell: events, refusals, counters.
 
 use alloc::collections::VecDeque;
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use macsec::{Ki, Sci};
 
-use super::{election::KeyServer, sak_rules::RekeyReason};
+use super::{election::KeyServer, sak_rules::RekeyReason, suspension::ResumeReason};
 use crate::{DecodeError, Mi};
 
 /// Something that happened to a participant, for logs and for its KaY.
@@ -48,6 +48,11 @@ pub enum Event {
         /// Its SCI.
         sci: Sci,
     },
+    /// The key server has announced that it will be silent, for this long at the most if it says no more: no
+    /// live peer is missed meanwhile.
+    Suspended(Duration),
+    /// Live peers have to be heard again, within a Life Time.
+    Resumed(ResumeReason),
     /// The last live peer has gone: there is no session.
     Alone,
     /// Another key server has been elected (`chgdServer`).

@@ -17,6 +17,7 @@
 //! | `client` | what the others do with it |
 //! | `sak` | the SAK agreed on, its members and SSCIs |
 //! | `key_use` | SAK Use in both directions |
+//! | `suspension` | a key server that is silent for a while |
 //! | `transmit` | what is sent |
 
 mod client;
@@ -31,6 +32,7 @@ mod place;
 mod receive;
 mod sak;
 mod sak_rules;
+mod suspension;
 mod timers;
 mod transmit;
 
@@ -46,6 +48,7 @@ pub use key_use::{KeyInUse, KeyReport, PeerKeyUse, ReportedKey};
 pub(crate) use place::{Place, UsedAns};
 pub use sak::{AgreedSak, SakInfo, SakMember};
 pub use sak_rules::RekeyReason;
+pub use suspension::ResumeReason;
 pub use timers::HELLO_TIME;
 
 use crate::{Cak, Ckn, Ick, Kek, Member, Mi, Random};
@@ -55,6 +58,7 @@ use numbers::MessageNumbers;
 use peers::PeerTable;
 use sak::SakState;
 use sak_rules::Distribution;
+use suspension::Suspension;
 use timers::HelloTimer;
 
 /// What the members of a CA have come to.
@@ -110,6 +114,7 @@ pub struct Participant<R> {
     key_server: KeyServer,
     elected_since: Duration,
     session_since: Option<Duration>,
+    suspension: Option<Suspension>,
     hello: HelloTimer,
 
     place: Place,
@@ -189,6 +194,7 @@ impl<R: Random> Participant<R> {
             peers,
             elected_since: now,
             session_since: None,
+            suspension: None,
             hello: HelloTimer::new(config.hello_time, now),
             place: Place::default(),
             cak_changed: false,
@@ -219,6 +225,7 @@ impl<R: Random> Participant<R> {
         if !self.is_active() {
             return;
         }
+        self.end_suspension_in_time(now);
         let mut key_server_lost = false;
         while let Some(peer) = self.peers.expire(now) {
             if peer.live
@@ -243,7 +250,7 @@ impl<R: Random> Participant<R> {
         if !self.is_active() {
             return None;
         }
-        let others = [self.peers.next_expiry(), self.sak_due(now)];
+        let others = [self.peers.next_expiry(), self.sak_due(now), self.suspended_until()];
         Some(others.into_iter().flatten().fold(self.hello.due(), Duration::min))
     }
 
@@ -481,6 +488,7 @@ impl<R: Random> Participant<R> {
             self.session_since = Some(now);
         }
         self.elect(now);
+        self.check_suspension(now);
         self.sak.update(&self.peers);
         if !self.failed {
             self.serve(now);

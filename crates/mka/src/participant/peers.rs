@@ -54,11 +54,31 @@ pub(crate) struct Peer {
     pub(crate) key_use: Option<PeerKeyUse>,
     /// How many of its last MKPDUs had no SAK Use though keys were in use.
     pub(crate) mkpdus_without_sak_use: u32,
+    /// The MKA Suspension Time of its last XPN set; `None` if its last MKPDU had no such set.
+    pub(crate) suspension_time: Option<u8>,
     /// The last message of ours that it has listed.
     listed: u32,
     /// The live peer that told us of it.
     told_by: Option<Mi>,
     expires: Duration,
+}
+
+impl Peer {
+    /// One that nobody knows anything about yet.
+    const fn new(Member { mi, mn }: Member, expires: Duration) -> Self {
+        Self {
+            mi,
+            mn,
+            heard: None,
+            live: false,
+            key_use: None,
+            mkpdus_without_sak_use: 0,
+            suspension_time: None,
+            listed: 0,
+            told_by: None,
+            expires,
+        }
+    }
 }
 
 /// Why a message of a peer is not taken.
@@ -82,6 +102,14 @@ pub(crate) struct Change {
     pub(crate) candidacy: bool,
 }
 
+/// Until when live peers stay live whether they are heard or not.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Those only whose time was not up by then.
+    from: Duration,
+    until: Duration,
+}
+
 struct Forgotten {
     mi: Mi,
     mn: u32,
@@ -97,6 +125,7 @@ pub(crate) struct PeerTable {
     forgotten: VecDeque<Forgotten>,
     /// Our own MI.
     own: Option<Mi>,
+    kept: Option<Kept>,
     limit: usize,
     life: Duration,
 }
@@ -108,6 +137,7 @@ impl PeerTable {
             peers: Vec::with_capacity(2 * limit + 1),
             forgotten: VecDeque::with_capacity(FORGOTTEN),
             own: None,
+            kept: None,
             limit,
             life,
         }
@@ -172,17 +202,9 @@ impl PeerTable {
                 if listed.is_none() {
                     self.make_room()?;
                 }
-                self.peers.push(Peer {
-                    mi,
-                    mn,
-                    heard: Some(Heard::of(basic, now)),
-                    live: false,
-                    key_use: None,
-                    mkpdus_without_sak_use: 0,
-                    listed: 0,
-                    told_by: None,
-                    expires: now.saturating_add(self.life),
-                });
+                let expires = now.saturating_add(self.life);
+                let heard = Some(Heard::of(basic, now));
+                self.peers.push(Peer { heard, ..Peer::new(basic.actor, expires) });
                 change.new = true;
             }
         }
@@ -269,17 +291,7 @@ impl PeerTable {
                 || self.potential().count() >= self.limit;
             if !known {
                 let (told_by, expires) = (Some(by), now.saturating_add(self.life));
-                self.peers.push(Peer {
-                    mi,
-                    mn,
-                    heard: None,
-                    live: false,
-                    key_use: None,
-                    mkpdus_without_sak_use: 0,
-                    listed: 0,
-                    told_by,
-                    expires,
-                });
+                self.peers.push(Peer { told_by, ..Peer::new(Member { mi, mn }, expires) });
             }
         }
         self.peers.len() > before
@@ -297,8 +309,22 @@ impl PeerTable {
         self.peers.iter_mut().for_each(|peer| peer.listed = 0);
     }
 
+    /// Keeps the peers that are live at the time `from` until `until`, even if they are silent. Whose time was up
+    /// before that is not kept again.
+    pub(crate) const fn keep(&mut self, from: Duration, until: Duration) {
+        self.kept = Some(Kept { from, until });
+    }
+
+    /// Keeps nobody for longer than until `until`.
+    pub(crate) fn keep_no_longer(&mut self, until: Duration) {
+        if let Some(kept) = &mut self.kept {
+            kept.until = kept.until.min(until);
+        }
+    }
+
     /// Forgets all peers, but not the numbers of their messages.
     pub(crate) fn clear(&mut self) {
+        self.kept = None;
         while let Some(peer) = self.peers.pop() {
             if peer.heard.is_some() {
                 self.remember(peer.mi, peer.mn, None);
@@ -311,7 +337,7 @@ impl PeerTable {
     /// A potential peer's time is not prolonged by what it says: one that hears nobody would keep the
     /// list from ever becoming empty.
     pub(crate) fn expire(&mut self, now: Duration) -> Option<Peer> {
-        let index = self.peers.iter().position(|peer| peer.expires <= now)?;
+        let index = self.peers.iter().position(|peer| self.due(peer) <= now)?;
         let peer = self.peers.remove(index);
         if peer.heard.is_some() {
             self.remember(peer.mi, peer.mn, None);
@@ -321,7 +347,12 @@ impl PeerTable {
 
     /// When the next peer's time comes.
     pub(crate) fn next_expiry(&self) -> Option<Duration> {
-        self.peers.iter().map(|peer| peer.expires).min()
+        self.peers.iter().map(|peer| self.due(peer)).min()
+    }
+
+    fn due(&self, peer: &Peer) -> Duration {
+        let kept = self.kept.filter(|kept| peer.live && peer.expires > kept.from);
+        kept.map_or(peer.expires, |kept| peer.expires.max(kept.until))
     }
 
     fn remember(&mut self, mi: Mi, mn: u32, replaced_until: Option<Duration>) {

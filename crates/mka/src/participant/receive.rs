@@ -8,6 +8,7 @@ use super::{
     event::{Discard, Event, MiReason},
     key_use::PeerKeyUse,
     peers::{Change, Refusal},
+    suspension::ResumeReason,
 };
 use crate::{Body, DecodeError, PeerList, Random, Received};
 
@@ -64,7 +65,7 @@ impl<R: Random> Participant<R> {
             return Err(self.not_us(now, MiReason::Cloned));
         }
         self.counters.in_mkpdu += 1;
-        self.act(now, body, change);
+        self.act(now, body, change, recent.is_some());
         Ok(())
     }
 
@@ -107,9 +108,13 @@ impl<R: Random> Participant<R> {
         [body.live, body.potential].into_iter().flatten().find_map(|list| list.find(self.mi))
     }
 
-    /// Peers first, then the decision, then the use of keys, whatever the order on the wire.
-    fn act(&mut self, now: Duration, body: &Body<'_>, change: Change) {
+    /// Peers first, then the decision, then the use of keys, whatever the order on the wire. `fresh`: the MKPDU lists a
+    /// message that we have sent of late.
+    fn act(&mut self, now: Duration, body: &Body<'_>, change: Change, fresh: bool) {
         let (mi, sci) = (body.basic.actor.mi, body.basic.sci);
+        if change.live {
+            self.resume(now, ResumeReason::NewPeer);
+        }
         self.tell(change, mi, sci);
         let live = self.peers.get(mi).is_some_and(|peer| peer.live);
         if live && self.peers.hear_of(now, mi, &body.live.unwrap_or(PeerList::new(&[]))) {
@@ -127,6 +132,7 @@ impl<R: Random> Participant<R> {
         }
         self.take_sak_use(body);
         self.look_for_unknown_sak(now, body);
+        self.take_suspension(now, body, fresh);
         self.settle(now);
     }
 

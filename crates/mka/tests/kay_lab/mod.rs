@@ -11,8 +11,8 @@ use std::{
 
 use macsec::{Ki, Sci};
 use mka::{
-    Cak, Ckn, Discard, ETHERTYPE_EAPOL, Event, Framing, Kay, KayConfig, KayEvent, KeyPns,
-    KeyServer, MAX_FRAME_LEN, MiReason, Received, RekeyReason, SakUse,
+    Body, Cak, Ckn, Discard, ETHERTYPE_EAPOL, Event, Framing, Kay, KayConfig, KayEvent, KeyPns,
+    KeyServer, MAX_FRAME_LEN, MiReason, Received, RekeyReason,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
     order::{Action, Order, OrderFailure},
@@ -64,8 +64,11 @@ pub(crate) struct Station {
     pub(crate) quickest_late: Duration,
     /// How long the slowest data delivered was on its way.
     pub(crate) slowest_delivered: Duration,
-    /// Its MKPDUs say Delay Protect, whatever its KaY says.
-    pub(crate) claims_delay_protect: bool,
+    /// What its MKPDUs say otherwise than its KaY does.
+    pub(crate) says: Option<Words>,
+    /// Its KaY stands still, and knows nothing of it when it goes on; data goes on meanwhile.
+    asleep_since: Option<Duration>,
+    slept: Duration,
     /// How long each tenth of its data frames is held up before it goes out.
     pub(crate) holds_up: Option<Duration>,
     /// EnableTransmit, by KI.
@@ -117,7 +120,9 @@ impl Station {
             late: 0,
             quickest_late: Duration::MAX,
             slowest_delivered: Duration::ZERO,
-            claims_delay_protect: false,
+            says: None,
+            asleep_since: None,
+            slept: Duration::ZERO,
             holds_up: None,
             rotations: 0,
             saks: BTreeMap::new(),
@@ -216,8 +221,24 @@ impl Station {
         (0..=u8::MAX).find(|number| ckn_of(*number) == ckn)
     }
 
+    pub(crate) fn sleep(&mut self, now: Duration) {
+        self.asleep_since = Some(now);
+    }
+
+    pub(crate) fn wake(&mut self, now: Duration) {
+        self.slept += self.asleep_since.take().map_or(Duration::ZERO, |since| now - since);
+    }
+
+    /// What time it is to the KaY.
+    fn kay_time(&self, now: Duration) -> Duration {
+        now - self.slept
+    }
+
     /// Fetches everything from the KaY and carries out what is due.
     fn drain(&mut self, now: Duration) {
+        if self.asleep_since.is_some() {
+            return;
+        }
         loop {
             while let Some(event) = self.kay.poll_event() {
                 self.events.push(event);
@@ -230,7 +251,7 @@ impl Station {
             }
             let Some((_, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) else { return };
             let result = self.carry_out(now, &order.action);
-            self.kay.order_done(now, order.id, result);
+            self.kay.order_done(self.kay_time(now), order.id, result);
         }
     }
 
@@ -377,19 +398,25 @@ impl Node for Station {
         if frame.get(12..14) == Some(&DATA) {
             return self.take_data(now, frame);
         }
-        if let Err(discard) = self.kay.handle_frame(now, frame) {
+        if self.asleep_since.is_some() {
+            return;
+        }
+        if let Err(discard) = self.kay.handle_frame(self.kay_time(now), frame) {
             self.discards.push(discard);
         }
         self.drain(now);
     }
 
     fn timeout(&mut self, now: Duration) {
-        if self.kay.poll_timeout().is_some_and(|at| at <= now) {
-            self.kay.handle_timeout(now);
+        let (kay_time, awake) = (self.kay_time(now), self.asleep_since.is_none());
+        if awake && self.kay.poll_timeout().is_some_and(|at| at <= kay_time) {
+            self.kay.handle_timeout(kay_time);
         }
         if self.next_report <= now {
             self.next_report = now + PN_REPORTS;
-            self.report_pns(now);
+            if awake {
+                self.report_pns(kay_time);
+            }
         }
         if let Some(interval) = self.data_interval.filter(|_| self.next_data <= now) {
             self.next_data = now + interval;
@@ -406,17 +433,22 @@ impl Node for Station {
         let data = self.data_interval.map(|_| self.next_data);
         let orders = self.orders.front().map(|(at, _)| *at);
         let held_up = self.held_up.front().map(|(at, _)| *at);
-        [self.kay.poll_timeout(), reports, data, orders, held_up].into_iter().flatten().min()
+        let kay = self.kay.poll_timeout().filter(|_| self.asleep_since.is_none());
+        let kay = kay.map(|at| at + self.slept);
+        [kay, reports, data, orders, held_up].into_iter().flatten().min()
     }
 
     fn transmit(&mut self, now: Duration) -> Option<Vec<u8>> {
         if let Some(frame) = self.outgoing.pop_front() {
             return Some(frame);
         }
+        if self.asleep_since.is_some() {
+            return None;
+        }
         let mut buffer = [0; MAX_FRAME_LEN];
-        let len = self.kay.poll_transmit(now, &mut buffer)?;
+        let len = self.kay.poll_transmit(self.kay_time(now), &mut buffer)?;
         let frame = buffer[..len].to_vec();
-        Some(if self.claims_delay_protect { with_delay_protect(&frame) } else { frame })
+        Some(self.says.as_ref().map_or(frame.clone(), |words| with_words(now, &frame, words)))
     }
 }
 
@@ -425,13 +457,16 @@ pub(crate) fn ckn_of(number: u8) -> Ckn {
     if number == 0 { ckn() } else { Ckn::new(&[0xca, number]).unwrap() }
 }
 
-/// The MKPDU with the flag set, and an ICV that fits.
-fn with_delay_protect(frame: &[u8]) -> Vec<u8> {
+/// What is said at a time.
+pub(crate) type Words = Box<dyn Fn(Duration, &mut Body<'_>)>;
+
+/// The MKPDU with other words, and an ICV that fits.
+fn with_words(now: Duration, frame: &[u8], words: &Words) -> Vec<u8> {
     let (ick, mut buffer) = (cak().ick(&ckn()), [0; MAX_FRAME_LEN]);
     let received = Received::parse(frame, ETHERTYPE_EAPOL).unwrap();
     let mkpdu = received.verify(&ick).unwrap();
     let mut body = *mkpdu.body();
-    body.sak_use = body.sak_use.map(|sak_use| SakUse { delay_protect: true, ..sak_use });
+    words(now, &mut body);
     let len = Framing::new(mkpdu.frame().source).encode(&body, &ick, &mut buffer).unwrap();
     buffer[..len].to_vec()
 }

@@ -147,6 +147,9 @@ fn participant_status<R: Random>(
         ckn: ckn.to_string(),
         active: participant.peers().any(|peer| peer.live),
         principal: principal && view.kay.outcome() != MkaOutcome::Pending,
+        suspended_while: participant
+            .suspended_until()
+            .map(|until| until.saturating_sub(view.now).as_secs()),
         peers: participant.peers().map(|peer| peer_status(view, ckn, &peer)).collect(),
     }
 }

@@ -108,6 +108,8 @@ pub struct ParticipantStatus {
     pub active: bool,
     /// Whether it is the one whose SAK is used.
     pub principal: bool,
+    /// For how many seconds at the most the key server has announced that live peers may be silent; `None` if it has not.
+    pub suspended_while: Option<u64>,
     /// The others, live and potential.
     pub peers: Vec<MkaPeerStatus>,
 }
@@ -186,6 +188,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
             ckn: "7b".repeat(32),
             active: true,
             principal: true,
+            suspended_while: Some(120),
             peers: vec![MkaPeerStatus {
                 mi: mi(),
                 mn: u32::MAX,

@@ -1,6 +1,6 @@
 //! What MKA's reasons are called, for status and log.
 
-use mka::{MiReason, RekeyReason, SakRefusal};
+use mka::{MiReason, RekeyReason, ResumeReason, SakRefusal};
 
 /// Why a SAK was made.
 pub(crate) const fn rekey_reason(reason: RekeyReason) -> &'static str {
@@ -30,6 +30,16 @@ pub(crate) const fn mi_reason(reason: MiReason) -> &'static str {
         MiReason::MembersChanged => "the key server lists other members for the same SAK",
         MiReason::SakAbandoned => "the SecY has given up the SAK, and needs another",
         MiReason::PortEnabled => "the link is up",
+    }
+}
+
+/// Why a suspension has ended.
+pub(crate) const fn resume_reason(reason: ResumeReason) -> &'static str {
+    match reason {
+        ResumeReason::TimeIsOver => "its time is over",
+        ResumeReason::KeyServer => "the key server says so, or is key server no more",
+        ResumeReason::NewPeer => "there is a new peer",
+        ResumeReason::Unsupported => "a peer knows nothing of suspension",
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
         }
         None => writeln!(f, "        key server: NONE")?,
     }
+    let suspended = mka.participants.iter().filter_map(|one| one.suspended_while).max();
+    if let Some(seconds) = suspended {
+        writeln!(f, "        suspended for {seconds} s by key server")?;
+    }
     // Others have the same peers, as a rule; what is different about them the keys tell.
     let has_principal = mka.participants.iter().any(|participant| participant.principal);
     let shown = mka.participants.iter().filter(|one| one.principal || !has_principal);
@@ -103,5 +107,26 @@ fn write_peer(f: &mut String, peer: &MkaPeerStatus) -> fmt::Result {
     match peer.mka_version {
         Some(version) => writeln!(f, ", MKA version {version}"),
         None => writeln!(f),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    fn text(mka: &MkaStatus) -> String {
+        let mut text = String::new();
+        write_mka(&mut text, mka).expect("a string takes everything");
+        text
+    }
+
+    #[test]
+    fn a_suspension_is_told_with_its_time() {
+        let mut mka = fixture();
+        mka.participants[0].suspended_while = Some(42);
+        assert!(text(&mka).contains("\n        suspended for 42 s by key server\n"));
+        mka.participants[0].suspended_while = None;
+        assert!(!text(&mka).contains("suspended"));
     }
 }
