@@ -26,6 +26,8 @@ enum Command {
     Reload(control::ReloadOptions),
     /// Have a running gateway make new SAKs, where it is the key server
     Rekey(control::RekeyOptions),
+    /// The CAKs of a running gateway: list, add, activate, retire, rotate
+    Keys(control::KeysOptions),
     /// Look for faults in a configuration file
     Check(check::Options),
     /// Look for what keeps a gateway from working, and say what to do
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => control::status(&options),
         Command::Reload(options) => control::reload(&options),
         Command::Rekey(options) => control::rekey(&options),
+        Command::Keys(options) => control::keys(&options),
         Command::Check(options) => check::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keygen(options) => keygen::run(&options),

@@ -1,7 +1,7 @@
 //! Where the octets of a secret key come from: a file, a variable of the environment, or the
 //! configuration file itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -36,7 +36,7 @@ pub(super) const CAK: Origins = Origins {
 };
 
 /// Octets of a key file, or of a variable, at most: a key of 64 digits and generous white space.
-const MAX_KEY_TEXT: usize = 256;
+pub(crate) const MAX_KEY_TEXT: usize = 256;
 /// How a key is written if either length will do.
 pub(super) const ANY_LENGTH: &str = "32 or 64 hexadecimal digits";
 const VARIABLE_RULE: &str = "the name of an environment variable: letters, digits and '_'";
@@ -124,6 +124,23 @@ impl Origins {
             None => report.warn(&key.at, self.inline_advice),
         }
         Some(key)
+    }
+}
+
+/// The text in a key file that only its owner may read.
+///
+/// # Errors
+/// What the file has to be.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let contents = Contents::read_private(path, MAX_KEY_TEXT);
+    contents.map(|contents| contents.octets).map_err(|error| error.to_string())
+}
+
+/// The octets of a CAK: 32 or 64 hexadecimal digits, with white space around them or not.
+pub(crate) fn parse_cak(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    match KeyText::new(text) {
+        KeyText::Octets(octets) => Some(octets),
+        KeyText::Digits(_) | KeyText::Other => None,
     }
 }
 

@@ -41,6 +41,7 @@ use crate::port::{Room, inner_mtu};
 
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
+pub(crate) use key_text::{MAX_KEY_TEXT, parse_cak, read_key_file};
 pub use mka::{MkaConfig, Policy};
 pub use mka_keys::{CakKey, MAX_KEYS, MkaKey};
 use private_file::Contents;

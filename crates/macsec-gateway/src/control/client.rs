@@ -8,8 +8,9 @@ use std::{
 };
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
-use super::{MAX_LINE, Reply, Request};
+use super::{MAX_LINE, MAX_REQUEST, Reply, Request};
 
 /// How long to wait for an answer. A reload may have to wait for links and for the disk.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,9 +48,11 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Reply, ControlError> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        stream.write_all(line.as_bytes())?;
+        // There may be a key in it. A buffer that grows leaves copies behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(MAX_REQUEST));
+        serde_json::to_writer(&mut *line, request)?;
+        line.push(b'\n');
+        stream.write_all(&line)?;
         let mut answer = String::new();
         BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
         Ok(answer)

@@ -11,9 +11,14 @@
 //! < {"refused":["macsec.toml:12: ..."]}
 //! > {"request":"rekey","port":"wan0"}
 //! < "no-answer"
+//! > {"request":"keys"}
+//! < {"keys":[{"port":"wan0","secured":true,"in-use":"6d6b61",...,"keys":[{"ckn":"6d6b61","state":"in-use",...}]}]}
+//! > {"request":"key-activate","port":"wan0","ckn":"6d6b62","dry_run":true}
+//! < {"key":{"operation":"activate","port":"wan0","ckn":"6d6b62","result":"refused","refusal":"not-live",...}}
 //! ```
 
 mod client;
+mod keys;
 mod rekey;
 mod reload;
 mod server;
@@ -25,6 +30,9 @@ use crate::status::Status;
 
 pub use crate::config::DEFAULT_CONTROL_SOCKET as DEFAULT_SOCKET;
 pub use client::{ControlError, ask};
+pub use keys::{
+    KeyAnswer, KeyOperation, KeyResult, KeysOptions, PortKeys, RefusalCode, SecretText, keys,
+};
 pub use rekey::{RekeyOptions, rekey};
 pub use reload::{ReloadOptions, reload};
 pub(crate) use server::{Question, Server};
@@ -32,6 +40,8 @@ pub use status::{StatusOptions, status};
 
 /// The longest line that is read, in octets. The status of a thousand ports fits.
 const MAX_LINE: u64 = 16 << 20;
+/// The longest request, in octets.
+const MAX_REQUEST: usize = 4096;
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +61,56 @@ pub enum Request {
         #[serde(default)]
         port: Option<String>,
     },
+    /// The keys of ports, and how they fare.
+    Keys {
+        /// Of which. Of all ports with MKA if it is left out.
+        #[serde(default)]
+        port: Option<String>,
+    },
+    /// Add a key to a port's.
+    KeyAdd {
+        /// Which port.
+        port: String,
+        /// The name of the CAK: 2 to 64 hexadecimal digits.
+        ckn: String,
+        /// The CAK: 32 or 64 hexadecimal digits.
+        cak: SecretText,
+        /// From when on it is valid, as RFC 3339 has it.
+        #[serde(default)]
+        start: Option<String>,
+        /// Until when.
+        #[serde(default)]
+        end: Option<String>,
+        /// Whether it stands in for others only.
+        #[serde(default)]
+        fallback: bool,
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Prefer a key of a port.
+    KeyActivate {
+        /// Which port.
+        port: String,
+        /// The name of the CAK.
+        ckn: String,
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Take a key of a port out of use for good.
+    KeyRetire {
+        /// Which port.
+        port: String,
+        /// The name of the CAK.
+        ckn: String,
+        /// Even if it is in use, or nothing is known of the link. Never the last key.
+        #[serde(default)]
+        force: bool,
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
+    },
 }
 
 /// What is answered.
@@ -63,6 +123,10 @@ pub enum Reply {
     Changes(Vec<String>),
     /// Why nothing was done: one line for each reason.
     Refused(Vec<String>),
+    /// The keys of ports.
+    Keys(Vec<PortKeys>),
+    /// What has come of an operation on a key.
+    Key(KeyAnswer),
     /// The gateway has not answered in time. What was asked for may still come about.
     NoAnswer,
 }

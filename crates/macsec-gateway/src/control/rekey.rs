@@ -35,7 +35,9 @@ pub fn rekey(options: &RekeyOptions) -> ExitCode {
             eprintln!("macsec rekey: no answer in time; `macsec status` shows what has come of it");
             ExitCode::from(exit::FAILED)
         }
-        Ok(Reply::Status(_)) => exit::cannot_run("rekey", &"the gateway answers something else"),
+        Ok(Reply::Status(_) | Reply::Keys(_) | Reply::Key(_)) => {
+            exit::cannot_run("rekey", &"the gateway answers something else")
+        }
         Err(error) => exit::cannot_run("rekey", &error),
     }
 }

@@ -41,7 +41,9 @@ pub fn reload(options: &ReloadOptions) -> ExitCode {
             );
             ExitCode::from(exit::FAILED)
         }
-        Ok(Reply::Status(_)) => exit::cannot_run("reload", &"the gateway answers something else"),
+        Ok(Reply::Status(_) | Reply::Keys(_) | Reply::Key(_)) => {
+            exit::cannot_run("reload", &"the gateway answers something else")
+        }
         Err(error) => exit::cannot_run("reload", &error),
     }
 }

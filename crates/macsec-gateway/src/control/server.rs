@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, Read, Write},
     os::unix::{
         fs::{FileTypeExt, PermissionsExt},
         net::{UnixListener, UnixStream},
@@ -20,20 +20,21 @@ use std::{
     time::Duration,
 };
 
-use super::{Reply, Request};
+use macsec_io::peer::{self, PeerCredentials};
+use zeroize::Zeroizing;
+
+use super::{MAX_REQUEST, Reply, Request};
 use crate::mailbox::Address;
 
 /// Clients at a time; more are turned away.
 const MAX_CLIENTS: usize = 8;
-/// The longest request, in octets.
-const MAX_REQUEST: u64 = 4096;
 /// How long a client may take to ask or to read.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the main thread may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// A request, and where the reply goes.
-pub(crate) type Question = (Request, Answering);
+/// A request, who makes it, and where the reply goes.
+pub(crate) type Question = (Request, PeerCredentials, Answering);
 
 /// Takes the reply to one request.
 pub(crate) struct Answering(SyncSender<Reply>);
@@ -120,10 +121,10 @@ fn serve(listener: &UnixListener, questions: &Address<Question>) {
 fn serve_client(mut stream: &UnixStream, questions: &Address<Question>) -> io::Result<()> {
     stream.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     stream.set_write_timeout(Some(CLIENT_TIMEOUT))?;
-    let mut line = String::new();
-    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
+    let client = peer::credentials(stream)?;
+    let line = read_request(stream)?;
     let reply = match serde_json::from_str(&line) {
-        Ok(request) => answer(request, questions),
+        Ok(request) => answer(request, client, questions),
         Err(error) => Reply::Refused(vec![format!("no such request: {error}")]),
     };
     let mut line = serde_json::to_vec(&reply)?;
@@ -131,9 +132,25 @@ fn serve_client(mut stream: &UnixStream, questions: &Address<Question>) -> io::R
     stream.write_all(&line)
 }
 
-fn answer(request: Request, questions: &Address<Question>) -> Reply {
+/// There may be a key in it: nothing is left of it, nor of a buffer on the way.
+fn read_request(stream: &UnixStream) -> io::Result<Zeroizing<String>> {
+    let mut octets = Zeroizing::new([0; MAX_REQUEST]);
+    let mut len = 0;
+    while len < MAX_REQUEST && !octets[..len].contains(&b'\n') {
+        match (&mut &*stream).read(&mut octets[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let text = str::from_utf8(&octets[..len]);
+    text.map(|text| Zeroizing::new(text.to_owned())).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn answer(request: Request, client: PeerCredentials, questions: &Address<Question>) -> Reply {
     let (answering, reply): (_, Receiver<Reply>) = sync_channel(1);
-    let asked = questions.send((request, Answering(answering)));
+    let asked = questions.send((request, client, Answering(answering)));
     let reply = reply.recv_timeout(ANSWER_TIMEOUT).ok().filter(|_| asked);
     reply.unwrap_or(Reply::NoAnswer)
 }

@@ -61,7 +61,9 @@ fn look(options: &StatusOptions) -> Result<String, String> {
         Ok(Reply::Status(status)) => *status,
         Ok(Reply::Refused(reasons)) => return Err(reasons.join("; ")),
         Ok(Reply::NoAnswer) => return Err("the gateway does not answer".to_owned()),
-        Ok(Reply::Changes(_)) => return Err("the gateway answers something else".to_owned()),
+        Ok(Reply::Changes(_) | Reply::Keys(_) | Reply::Key(_)) => {
+            return Err("the gateway answers something else".to_owned());
+        }
         Err(error) => return Err(error.to_string()),
     };
     if let Some(name) = &options.port {

@@ -16,6 +16,8 @@ mod kay_journal;
 mod kay_messages;
 mod kay_ring;
 mod kay_thread;
+mod key_guards;
+mod key_operations;
 mod key_stores;
 mod keys;
 mod logging;

@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use macsec_io::poll::wait_readable;
+use macsec_io::{peer::PeerCredentials, poll::wait_readable};
 use sd_notify::NotifyState;
 use tracing::{error, info, warn};
 
 use super::{
     Options, Surroundings,
+    key_operations::Asked,
     key_stores::KeyStores,
     plan::{self, Step},
     port_thread::{Order, PortThread},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     config::{Config, PortConfig},
-    control::{Question, Reply, Request, Server},
+    control::{KeyOperation, Question, Reply, Request, Server},
     mailbox::{Mailbox, mailbox},
     pcap::{Capture, Side},
     port::Captures,
@@ -36,7 +37,7 @@ use crate::{
 /// How long ports may take to start or to change, all together: less than whoever asked waits.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a port may take to tell its status.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the main thread looks around if nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a port may take for a turn, which it makes once a second even if nothing happens.
@@ -47,10 +48,10 @@ const CAPTURED_OCTETS: usize = 16 * 1024;
 /// A gateway that runs.
 pub(super) struct Service {
     file: PathBuf,
-    config: Config,
+    pub(super) config: Config,
     surroundings: Arc<Surroundings>,
-    ports: Vec<PortThread>,
-    keys: KeyStores,
+    pub(super) ports: Vec<PortThread>,
+    pub(super) keys: KeyStores,
     /// Ports that have panicked and could not be started again yet.
     missing: Vec<Arc<PortConfig>>,
     capture: Option<Capture>,
@@ -121,8 +122,8 @@ impl Service {
                 std::thread::sleep(TICK);
             }
             let questions: Vec<_> = self.questions.take_all().collect();
-            for (request, answering) in questions {
-                answering.answer(self.answer(request));
+            for (request, client, answering) in questions {
+                answering.answer(self.answer(&request, client));
             }
             if self.signals.take_reload() {
                 self.reload_on_signal();
@@ -136,10 +137,27 @@ impl Service {
         }
     }
 
-    fn answer(&mut self, request: Request) -> Reply {
+    fn answer(&mut self, request: &Request, client: PeerCredentials) -> Reply {
+        let mut operate = |operation, port: &str, ckn: &str, dry_run: bool| {
+            let asked = Asked::new(operation, port, ckn, dry_run);
+            Reply::Key(self.operate_on_key(asked, request, client))
+        };
         match request {
+            Request::KeyAdd { port, ckn, dry_run, .. } => {
+                operate(KeyOperation::Add, port, ckn, *dry_run)
+            }
+            Request::KeyActivate { port, ckn, dry_run } => {
+                operate(KeyOperation::Activate, port, ckn, *dry_run)
+            }
+            Request::KeyRetire { port, ckn, dry_run, .. } => {
+                operate(KeyOperation::Retire, port, ckn, *dry_run)
+            }
             Request::Status => Reply::Status(Box::new(self.status())),
-            Request::Reload { dry_run } => match self.reload_and_tell(dry_run) {
+            Request::Keys { port } => match self.list_keys(port.as_deref()) {
+                Ok(ports) => Reply::Keys(ports),
+                Err(reasons) => Reply::Refused(reasons),
+            },
+            Request::Reload { dry_run } => match self.reload_and_tell(*dry_run) {
                 Ok(changes) => Reply::Changes(changes),
                 Err(reasons) => Reply::Refused(reasons),
             },

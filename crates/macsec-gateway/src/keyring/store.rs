@@ -126,25 +126,18 @@ impl KeyStore {
         }
     }
 
-    /// Adds a key, in the place of the one with its CKN if there is one. It is no longer retired, if it was.
+    /// Adds a key, in the place of the one with its CKN if there is one. It is no longer retired, if it was. One that
+    /// `configured` has is there already, and only that is noted.
     ///
     /// # Errors
     /// [`KeyStoreError::Io`].
-    pub fn add(&mut self, key: AddedKey) -> Result<(), KeyStoreError> {
+    pub fn add(&mut self, key: AddedKey, configured: &[MkaKey]) -> Result<(), KeyStoreError> {
         let mut stored = self.stored.clone();
         stored.retired.retain(|retired| *retired != (key.ckn, key.check));
-        stored.keys.retain(|other| other.ckn != key.ckn);
-        stored.keys.push(key);
-        self.replace(stored)
-    }
-
-    /// Has a key of the configuration that was retired count again.
-    ///
-    /// # Errors
-    /// [`KeyStoreError::Io`].
-    pub fn reinstate(&mut self, ckn: Ckn, check: KeyCheck) -> Result<(), KeyStoreError> {
-        let mut stored = self.stored.clone();
-        stored.retired.retain(|retired| *retired != (ckn, check));
+        if !is_among(configured, key.ckn, key.check) {
+            stored.keys.retain(|other| other.ckn != key.ckn);
+            stored.keys.push(key);
+        }
         self.replace(stored)
     }
 
@@ -221,16 +214,16 @@ mod tests {
             let directory = tempfile::tempdir().expect("a directory");
             let open = || KeyStore::open(directory.path(), "wan0").expect("a store");
             let mut store = open();
-            store.add(key(1)).expect("added");
+            store.add(key(1), &[]).expect("added");
             *store.directory.fault.lock().expect("a lock") = Some(step);
-            let error = store.add(key(2)).expect_err("a fault").to_string();
+            let error = store.add(key(2), &[]).expect_err("a fault").to_string();
             assert!(error.ends_with(&format!("keys-wan0: injected at {step:?}")), "{error}");
             assert_eq!(names(&store), ["01"], "nothing has changed here");
             drop(store);
             let mut store = open();
             let there = names(&store);
             assert!(there == ["01"] || there == ["01", "02"], "{there:?}");
-            store.add(key(2)).expect("added");
+            store.add(key(2), &[]).expect("added");
             assert_eq!(names(&open_again(store, directory.path())), ["01", "02"]);
         }
     }

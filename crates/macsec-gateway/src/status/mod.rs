@@ -4,6 +4,8 @@
 //! these have one; the counters' are [`CounterInfo::yang`](macsec::CounterInfo).
 
 mod collect;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod mka;
 mod text;
 
@@ -16,7 +18,9 @@ pub use mka::{
     ActorStatus, CakState, CakStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus,
     ParticipantStatus, SakStatus,
 };
-pub(crate) use mka::{Fare, KayView, LastWell, cak_statuses, key_server, names, symptoms};
+pub(crate) use mka::{
+    Fare, KayView, LastWell, cak_statuses, key_server, key_state, names, symptoms,
+};
 pub use text::render;
 
 /// A gateway process.

@@ -261,7 +261,7 @@ impl Daemon {
         match control::ask(&self.socket, &Request::Reload { dry_run }).expect("an answer") {
             Reply::Changes(lines) => Ok(lines),
             Reply::Refused(lines) => Err(lines),
-            Reply::Status(_) | Reply::NoAnswer => panic!("no answer to this"),
+            _ => panic!("no answer to this"),
         }
     }
 

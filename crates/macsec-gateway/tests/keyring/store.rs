@@ -53,8 +53,8 @@ fn what_has_been_done_is_there_after_a_restart() {
     let mut third = added(3, 0x43);
     (third.start, third.end) = (Some(Timestamp(-5)), Some(Timestamp(i64::MAX)));
     third.fallback = true;
-    store.add(third.clone()).expect("added");
-    store.add(added(4, 0x44)).expect("added");
+    store.add(third.clone(), &[]).expect("added");
+    store.add(added(4, 0x44), &[]).expect("added");
     store.activate(ckn(4)).expect("activated");
     let check = keys[0].cak.check;
     store.retire(ckn(1), check, &keys).expect("retired");
@@ -83,22 +83,25 @@ fn a_retired_key_is_off_the_disk_and_comes_back_only_when_it_is_added() {
     let file = directory.path().join("keys-wan0");
     let keys = configured(&[(1, 0x41)]);
     let mut store = open(directory.path());
-    store.add(added(2, 0x42)).expect("added");
+    store.add(added(2, 0x42), &[]).expect("added");
     store.activate(ckn(2)).expect("activated");
     assert!(fs::read_to_string(&file).expect("a file").contains(&"42".repeat(32)));
     store.retire(ckn(2), added(2, 0x42).check, &keys).expect("retired");
     assert!(!fs::read_to_string(&file).expect("a file").contains("4242"));
     assert_eq!(store.ring(&keys).activated, None, "what has gone is not preferred");
     assert_eq!(names(&store.ring(&keys)), ["01"]);
-    store.add(added(2, 0x42)).expect("added");
+    store.add(added(2, 0x42), &[]).expect("added");
     assert_eq!(names(&store.ring(&keys)), ["01", "02"]);
 
     store.retire(ckn(1), keys[0].cak.check, &keys).expect("retired");
     assert_eq!(names(&store.ring(&keys)), ["02"]);
     // Another CAK under the name is another key.
     assert_eq!(names(&store.ring(&configured(&[(1, 0x49)]))), ["01", "02"]);
-    store.reinstate(ckn(1), keys[0].cak.check).expect("reinstated");
-    assert_eq!(names(&store.ring(&keys)), ["01", "02"]);
+    store.add(added(1, 0x41), &keys).expect("added");
+    let ring = store.ring(&keys);
+    assert_eq!(names(&ring), ["01", "02"]);
+    assert_eq!(ring.keys[0].source, Source::Configuration);
+    assert!(!fs::read_to_string(&file).expect("a file").contains("4141"), "no need to keep it");
 }
 
 #[test]
@@ -107,8 +110,8 @@ fn the_key_of_the_configuration_counts() {
     let mut store = open(directory.path());
     let mut fallback = added(1, 0x41);
     fallback.fallback = true;
-    store.add(fallback).expect("added");
-    store.add(added(2, 0x42)).expect("added");
+    store.add(fallback, &[]).expect("added");
+    store.add(added(2, 0x42), &[]).expect("added");
     for octet in [0x41, 0x51] {
         let keys = configured(&[(1, octet)]);
         let ring = store.ring(&keys);
@@ -140,7 +143,7 @@ fn whatever_is_damaged_is_an_error() {
     let directory = state();
     let file = directory.path().join("keys-wan0");
     let mut store = open(directory.path());
-    store.add(added(1, 0x41)).expect("added");
+    store.add(added(1, 0x41), &[]).expect("added");
     store.activate(ckn(1)).expect("activated");
     store.retire(ckn(2), added(2, 0x42).check, &[]).expect("retired");
     drop(store);
@@ -183,7 +186,7 @@ fn a_store_is_one_process_s_and_one_port_s() {
     let mut store = open(directory.path());
     assert!(matches!(KeyStore::open(directory.path(), "wan0"), Err(KeyStoreError::InUse(_))));
     let other = KeyStore::open(directory.path(), "wan1").expect("another port's");
-    store.add(added(1, 0x41)).expect("added");
+    store.add(added(1, 0x41), &[]).expect("added");
     assert_eq!(names(&other.ring(&[])), [""; 0]);
     drop(store);
     assert_eq!(names(&open(directory.path()).ring(&[])), ["01"]);
@@ -204,7 +207,7 @@ fn a_key_is_taken_as_it_may_be_and_shows_nothing() {
     assert!(key.shows_itself() && !added(1, 7).shows_itself());
     let directory = state();
     let mut store = open(directory.path());
-    store.add(added(1, 0x41)).expect("added");
+    store.add(added(1, 0x41), &[]).expect("added");
     let shown = format!("{:?}", store.ring(&[]));
     assert!(!shown.contains("65, 65") && !shown.contains("4141"), "{shown}");
 }
@@ -213,7 +216,7 @@ fn a_key_is_taken_as_it_may_be_and_shows_nothing() {
 fn what_leaves_the_ring_goes_as_it_was_told_to() {
     let directory = state();
     let mut store = open(directory.path());
-    store.add(added(1, 0x41)).expect("added");
+    store.add(added(1, 0x41), &[]).expect("added");
     store.activate(ckn(1)).expect("activated");
     store.retire(ckn(2), added(2, 0x42).check, &[]).expect("retired");
     let running = [in_use(1, SETTLED), live(2), live(3)];

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use collect::{KayView, LastWell, key_server};
 pub use keys::{CakState, CakStatus};
 pub(crate) use keys::{Fare, cak_statuses};
+pub(crate) use text::key_state;
 pub(super) use text::write_mka;
 
 /// The KaY of a port.

@@ -82,7 +82,7 @@ fn write_key(f: &mut String, key: &CakStatus) -> fmt::Result {
 }
 
 /// How a key fares, in some words.
-fn key_state(key: &CakStatus) -> String {
+pub(crate) fn key_state(key: &CakStatus) -> String {
     let (start, end) = (key.start.as_deref(), key.end.as_deref());
     let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
     let live = format!("live with {} of {}", key.live_peers, key.peers);
