@@ -1,6 +1,7 @@
 //! Gateways that agree on keys.
 
 mod alone;
+mod keys;
 mod sessions;
 mod wire;
 mod wrong;
