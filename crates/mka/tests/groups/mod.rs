@@ -9,7 +9,7 @@ use netem::{Dice, Lan, Link};
 
 use crate::{
     kay_lab::{KayLab, Station},
-    lab::{config, seconds},
+    lab::{config, millis, seconds},
 };
 
 /// So many seeds, or as many as `MKA_SIMULATIONS` says; `MKA_SEED` asks for one alone.
@@ -52,7 +52,7 @@ impl Group {
             (1..=members as u8).map(|station| kind.member(&mut dice, station)).collect();
         let mut lab = KayLab::new(seed, &configs);
         for index in 0..lab.lan.len() {
-            lab.lan[index].order_delay = Duration::from_millis(dice.below(200));
+            lab.lan[index].order_delay = millis(dice.below(200));
         }
         Self { lab, dice }
     }
@@ -65,7 +65,7 @@ impl Group {
     pub(crate) fn send_data(&mut self) {
         let members = self.members() as u64;
         let interval = (members * (members - 1) / 2).clamp(50, 500);
-        self.lab.send_data(Duration::from_millis(interval));
+        self.lab.send_data(millis(interval));
     }
 
     /// Anybody, there or not.
@@ -97,7 +97,7 @@ impl Group {
 
     pub(crate) fn restart(&mut self, index: usize) {
         self.lab.restart(index);
-        self.lab.lan[index].order_delay = Duration::from_millis(self.dice.below(200));
+        self.lab.lan[index].order_delay = millis(self.dice.below(200));
     }
 
     pub(crate) fn set_link(&mut self, index: usize, up: bool) {
@@ -117,8 +117,8 @@ impl Group {
     }
 
     pub(crate) fn wait(&mut self, most: Duration) {
-        let millis = self.dice.below(most.as_millis() as u64);
-        self.run_for(Duration::from_millis(millis));
+        let time = self.dice.below(most.as_millis() as u64);
+        self.run_for(millis(time));
     }
 
     /// Lets time pass, and sees to it that nothing is open that is not secured, and that nothing grows.
@@ -150,10 +150,11 @@ fn nothing_in_clear(lan: &Lan<Station>) {
 }
 
 fn is_bounded(station: &Station) {
-    let participant = station.kay.principal().unwrap();
-    let most = participant.config().max_peers;
-    assert!(participant.peers().count() <= 2 * most);
-    let counters = (participant.counters(), station.kay.counters());
+    let most = station.kay.config().participant.max_peers;
+    for participant in station.kay.participants() {
+        assert!(participant.peers().count() <= 2 * most);
+    }
+    let counters = (station.kay.participant_counters(), station.kay.counters());
     assert_eq!((counters.0.out_errors, counters.0.events_lost, counters.1.events_lost), (0, 0, 0));
     let plane = &station.plane;
     assert!(plane.keys.len() <= 3, "{:?}", plane.keys);
@@ -206,7 +207,9 @@ impl Kind {
         }
         participant.rekey_on_member_loss = self.rekey_on_member_loss;
         participant.rekey_interval = self.rekey_interval;
-        participant.delay_protect = dice.chance(200);
+        if dice.chance(200) {
+            (participant.hello_time, participant.delay_protect) = (millis(500), true);
+        }
         KayConfig::new(participant)
     }
 }
@@ -216,7 +219,7 @@ pub(crate) fn bad_links(dice: &mut Dice) -> Link {
     let per_mille = |dice: &mut Dice, most: u64| dice.below(most + 1) as u16;
     Link {
         loss: per_mille(dice, 300),
-        jitter: Duration::from_millis(dice.below(200)),
+        jitter: millis(dice.below(200)),
         reorder: per_mille(dice, 200),
         duplicate: per_mille(dice, 200),
         corrupt: per_mille(dice, 50),
