@@ -6,13 +6,10 @@ use core::time::Duration;
 use macsec::{An, Ki, Sci};
 
 use super::{
-    orders::{ORDERS_FOR_A_KEY, Outbox},
+    orders::{Outbox, orders_for_a_key},
     timer::Timer,
 };
 use crate::order::{Action, OrderId};
-
-/// As many as there are when the port is closed, with two keys, and as many again.
-const MAX_DELETIONS: usize = 4 * ORDERS_FOR_A_KEY;
 
 /// An order to delete something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,30 +37,33 @@ impl Deletion {
 pub(super) struct Deletions {
     ordered: VecDeque<(OrderId, Deletion)>,
     failed: VecDeque<Deletion>,
+    limit: usize,
     again_at: Timer,
 }
 
-impl Default for Deletions {
-    fn default() -> Self {
+impl Deletions {
+    /// For keys with so many peers.
+    pub(super) fn new(peers: usize) -> Self {
+        // As many as there are when the port is closed, with two keys, and as many again.
+        let limit = 4 * orders_for_a_key(peers);
         Self {
-            ordered: VecDeque::with_capacity(MAX_DELETIONS),
-            failed: VecDeque::with_capacity(MAX_DELETIONS),
+            ordered: VecDeque::with_capacity(limit),
+            failed: VecDeque::with_capacity(limit),
+            limit,
             again_at: Timer::default(),
         }
     }
-}
 
-impl Deletions {
     pub(super) fn order(&mut self, orders: &mut Outbox, deletion: Deletion) {
         let id = orders.give(deletion.action());
-        push(&mut self.ordered, (id, deletion));
+        push(&mut self.ordered, (id, deletion), self.limit);
     }
 
     /// Takes the answer to an order; one that has failed is to be repeated after `delay`.
     pub(super) fn answer(&mut self, id: OrderId, succeeded: bool, now: Duration, delay: Duration) {
         let Some(at) = self.ordered.iter().position(|&(ordered, _)| ordered == id) else { return };
         if let Some((_, deletion)) = self.ordered.remove(at).filter(|_| !succeeded) {
-            push(&mut self.failed, deletion);
+            push(&mut self.failed, deletion, self.limit);
             if !self.again_at.is_on() {
                 self.again_at.start(now, delay);
             }
@@ -94,8 +94,8 @@ impl Deletions {
 }
 
 /// Adds an entry at the end. Of too many the oldest is forgotten.
-fn push<T>(queue: &mut VecDeque<T>, entry: T) {
-    if queue.len() == MAX_DELETIONS {
+fn push<T>(queue: &mut VecDeque<T>, entry: T, limit: usize) {
+    if queue.len() == limit {
         queue.pop_front();
     }
     queue.push_back(entry);

@@ -1,5 +1,6 @@
 //! SAKs on their way through the CP machine.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use arrayvec::ArrayVec;
@@ -64,19 +65,55 @@ pub struct KeyStatus {
     pub rx: bool,
 }
 
+/// Where the peers of keys are: one that is waiting, the latest and the old one. What one key leaves is the next one's.
+#[derive(Debug)]
+pub(super) struct Room {
+    free: ArrayVec<Vec<PeerSa>, 3>,
+    for_each: usize,
+}
+
+impl Room {
+    pub(super) fn new(for_each: usize) -> Self {
+        Self { free: (0..3).map(|_| Vec::with_capacity(for_each)).collect(), for_each }
+    }
+
+    /// Takes these in, as many as there is room for.
+    fn take(&mut self, peers: &[PeerSa]) -> Vec<PeerSa> {
+        debug_assert!(!self.free.is_empty(), "there are three keys at the most");
+        let mut room = self.free.pop().unwrap_or_default();
+        room.extend(peers.iter().take(self.for_each));
+        room
+    }
+
+    pub(super) fn give_back(&mut self, mut peers: Vec<PeerSa>) {
+        peers.clear();
+        // There is room for as many as there ever were.
+        let _ = self.free.try_push(peers);
+    }
+}
+
+/// A SAK that is to be brought into use (`newSAK`), with what the data plane gets of it.
+#[derive(Debug)]
+pub(super) struct WaitingKey {
+    pub(super) installed: InstalledKey,
+    pub(super) key: DataKey,
+    pub(super) transmit_sa: TransmitSa,
+}
+
 /// A key that the data plane has, or is given. The key itself is not kept here.
 #[derive(Debug)]
 pub(super) struct InstalledKey {
     pub(super) status: KeyStatus,
     pub(super) xpn: bool,
-    pub(super) peers: ArrayVec<PeerSa, MAX_PEERS>,
+    pub(super) peers: Vec<PeerSa>,
     offset: ConfidentialityOffset,
 }
 
 impl InstalledKey {
     /// Takes a SAK apart: what stays here, and what goes to the data plane.
-    pub(super) fn of(sak: NewSak) -> (Self, DataKey, TransmitSa) {
+    pub(super) fn of(sak: NewSak, room: &mut Room) -> WaitingKey {
         let NewSak { key, an, confidentiality, ssci, next_pn, peers } = sak;
+        let peers = room.take(&peers);
         let ki = key.ki();
         let offset = match confidentiality {
             Confidentiality::Encrypt(offset) => offset,
@@ -84,7 +121,8 @@ impl InstalledKey {
         };
         let status = KeyStatus { ki, an, tx: false, rx: false };
         let installed = Self { status, xpn: key.suite().is_xpn(), peers, offset };
-        (installed, key, TransmitSa { an, ki, ssci, next_pn, confidentiality })
+        let transmit_sa = TransmitSa { an, ki, ssci, next_pn, confidentiality };
+        WaitingKey { installed, key, transmit_sa }
     }
 
     pub(super) fn receive_sa(&self, peer: &PeerSa) -> ReceiveSa {
@@ -95,6 +133,15 @@ impl InstalledKey {
             lowest_pn: peer.lowest_pn,
             offset: self.offset,
         }
+    }
+
+    /// One more to receive from. `false`: it is there already, or there is no room for more.
+    pub(super) fn add_peer(&mut self, peer: PeerSa) -> bool {
+        let new = !self.has_peer(peer.sci) && self.peers.len() < self.peers.capacity();
+        if new {
+            self.peers.push(peer);
+        }
+        new
     }
 
     pub(super) fn has_peer(&self, sci: Sci) -> bool {

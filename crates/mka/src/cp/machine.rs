@@ -8,18 +8,20 @@ use macsec::{Ki, Sci, ValidateFrames};
 use super::{
     CpEvent, Inputs, KeyStatus, NewSak, PeerSa, PortStatus, SakKnown, Settings, SingleKey,
     deletions::{Deletion, Deletions},
-    keys::InstalledKey,
+    keys::{InstalledKey, Room, WaitingKey},
     orders::{Awaited, LateOrders, Outbox},
     state::{Conditions, CpState},
     timer::Timer,
 };
 use crate::{
+    ParticipantConfig,
     logon::Connect,
     order::{Action, Controls, Order, OrderFailure, OrderId},
 };
 
-/// Events that one call may bring forth, and more: the caller fetches them after each.
-const MAX_EVENTS: usize = 64;
+/// Events that one call brings forth at the most, beside one for each order that fails: the caller fetches them
+/// after each.
+const EVENTS_OF_A_CALL: usize = 16;
 
 /// The Controlled Port of a KaY. See the [module](crate::cp) for how to drive it.
 #[derive(Debug)]
@@ -32,9 +34,10 @@ pub struct ControlledPort {
     controls: Controls,
     port: PortStatus,
     /// `newSAK`.
-    waiting: Option<NewSak>,
+    waiting: Option<WaitingKey>,
     latest: Option<InstalledKey>,
     old: Option<InstalledKey>,
+    room: Room,
     key_orders: Awaited,
     port_orders: Awaited,
     late_orders: LateOrders,
@@ -51,6 +54,7 @@ impl ControlledPort {
     /// A port that is down and closed.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let peers = 2 * settings.max_peers.min(ParticipantConfig::MAX_PEERS);
         Self {
             settings,
             now: Duration::ZERO,
@@ -61,16 +65,17 @@ impl ControlledPort {
             waiting: None,
             latest: None,
             old: None,
-            key_orders: Awaited::default(),
-            port_orders: Awaited::default(),
-            late_orders: LateOrders::default(),
-            deletions: Deletions::default(),
+            room: Room::new(peers),
+            key_orders: Awaited::about_key(peers),
+            port_orders: Awaited::about_port(),
+            late_orders: LateOrders::new(peers),
+            deletions: Deletions::new(peers),
             transmit_when: Timer::default(),
             retire_when: Timer::default(),
             replace_by: Timer::default(),
             retry_at: Timer::default(),
-            orders: Outbox::default(),
-            events: VecDeque::with_capacity(MAX_EVENTS),
+            orders: Outbox::new(peers),
+            events: VecDeque::with_capacity(EVENTS_OF_A_CALL),
         }
     }
 
@@ -84,12 +89,11 @@ impl ControlledPort {
     /// The SAK is not taken and has been erased.
     pub fn offer(&mut self, sak: NewSak) -> Result<(), SakKnown> {
         let ki = sak.key.ki();
-        let waiting = self.waiting.as_ref().map(|sak| sak.key.ki());
-        if waiting == Some(ki) || self.keys().any(|key| key.status.ki == ki) {
+        if self.new_sak() == Some(ki) || self.keys().any(|key| key.status.ki == ki) {
             return Err(SakKnown);
         }
         self.drop_waiting();
-        self.waiting = Some(sak);
+        self.waiting = Some(InstalledKey::of(sak, &mut self.room));
         Ok(())
     }
 
@@ -113,17 +117,16 @@ impl ControlledPort {
     }
 
     /// A peer has become live, to receive from with the key `ki`. It gets its SC and its SA. `false`: there
-    /// is no such key, the peer has its SA already, or there are [`MAX_PEERS`](super::MAX_PEERS).
+    /// is no such key, the peer has its SA already, or there is no room for more ([`Settings::max_peers`]).
     pub fn add_peer(&mut self, now: Duration, ki: Ki, peer: PeerSa) -> bool {
-        if let Some(sak) = self.waiting.as_mut().filter(|sak| sak.key.ki() == ki) {
-            let new = sak.peers.iter().all(|known| known.sci != peer.sci);
-            return new && sak.peers.try_push(peer).is_ok();
+        if let Some(waiting) = self.waiting.as_mut().filter(|one| one.installed.status.ki == ki) {
+            return waiting.installed.add_peer(peer);
         }
         let Some(key) = self.latest.iter_mut().chain(&mut self.old).find(|key| key.status.ki == ki)
         else {
             return false;
         };
-        if key.has_peer(peer.sci) || key.peers.try_push(peer).is_err() {
+        if !key.add_peer(peer) {
             return false;
         }
         let sa = key.receive_sa(&peer);
@@ -160,8 +163,8 @@ impl ControlledPort {
     /// A peer is gone for good: its SAs go, and then its SC (802.1X clause 9.4.3). Not for a peer that has
     /// come back under the same SCI and has a SAK already: its old SA goes with the old key.
     pub fn remove_peer(&mut self, sci: Sci) {
-        if let Some(sak) = &mut self.waiting {
-            sak.peers.retain(|peer| peer.sci != sci);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.installed.peers.retain(|peer| peer.sci != sci);
         }
         let mut had_one = false;
         for key in self.latest.iter_mut().chain(&mut self.old) {
@@ -258,9 +261,8 @@ impl ControlledPort {
     /// Whether the peer `sci` is among those to receive from with the key `ki`.
     #[must_use]
     pub fn receives_from(&self, ki: Ki, sci: Sci) -> bool {
-        let waiting = self.waiting.iter().filter(|sak| sak.key.ki() == ki);
-        waiting.flat_map(|sak| &sak.peers).any(|peer| peer.sci == sci)
-            || self.keys().any(|key| key.status.ki == ki && key.has_peer(sci))
+        let waiting = self.waiting.iter().map(|waiting| &waiting.installed);
+        waiting.chain(self.keys()).any(|key| key.status.ki == ki && key.has_peer(sci))
     }
 
     /// Whether the PNs of the key `ki` have 64 bits. `None`: there is no such key.
@@ -393,8 +395,8 @@ impl ControlledPort {
                 let gone = self.old.take();
                 self.old = self.latest.take();
                 if let Some(key) = gone {
-                    self.delete(&key);
                     self.events.push_back(CpEvent::Retired(key.status.ki));
+                    self.delete(key);
                 }
                 self.new_info();
             }
@@ -411,26 +413,25 @@ impl ControlledPort {
         self.port_orders.forget();
         self.set_port(now, PortStatus::Closed);
         if let Some(key) = self.latest.take() {
-            self.delete(&key);
             let KeyStatus { ki, tx, .. } = key.status;
+            self.delete(key);
             self.events.push_back(if tx { CpEvent::Retired(ki) } else { CpEvent::Abandoned(ki) });
         }
         if let Some(key) = self.old.take() {
-            self.delete(&key);
             self.events.push_back(CpEvent::Retired(key.status.ki));
+            self.delete(key);
         }
     }
 
     /// Moves the waiting SAK to the data plane: first the key, then everything to receive with it, and last the
     /// transmit SA.
     fn install_waiting(&mut self, now: Duration) {
-        let Some(sak) = self.waiting.take() else { return };
-        if let Some(key) = self.old.take_if(|key| key.status.an == sak.an) {
+        let Some(WaitingKey { installed, key, transmit_sa }) = self.waiting.take() else { return };
+        if let Some(key) = self.old.take_if(|key| key.status.an == installed.status.an) {
             self.set_port(now, PortStatus::Closed);
-            self.delete(&key);
             self.events.push_back(CpEvent::Retired(key.status.ki));
+            self.delete(key);
         }
-        let (installed, key, transmit_sa) = InstalledKey::of(sak);
         self.key_orders.forget();
         if self.replace_by.is_on() {
             // What was to come has come; give it as long again to get into use.
@@ -476,13 +477,13 @@ impl ControlledPort {
             let KeyStatus { an, ki, .. } = old.status;
             self.await_for_port(now, Action::EnableTransmit { an, ki });
         }
-        self.delete(&key);
         self.events.push_back(CpEvent::Abandoned(key.status.ki));
+        self.delete(key);
         self.new_info();
     }
 
     /// The SA of each way and the key itself, then the SCs that no other key needs.
-    fn delete(&mut self, key: &InstalledKey) {
+    fn delete(&mut self, key: InstalledKey) {
         let KeyStatus { an, ki, .. } = key.status;
         self.deletions.order(&mut self.orders, Deletion::TransmitSa { an, ki });
         for &PeerSa { sci, .. } in &key.peers {
@@ -494,6 +495,7 @@ impl ControlledPort {
                 self.deletions.order(&mut self.orders, Deletion::ReceiveSc(sci));
             }
         }
+        self.room.give_back(key.peers);
     }
 
     /// Deletes once more what could not be deleted, but for what has come to be needed again.
@@ -511,8 +513,9 @@ impl ControlledPort {
     }
 
     fn drop_waiting(&mut self) {
-        if let Some(sak) = self.waiting.take() {
-            self.events.push_back(CpEvent::Abandoned(sak.key.ki()));
+        if let Some(WaitingKey { installed, .. }) = self.waiting.take() {
+            self.events.push_back(CpEvent::Abandoned(installed.status.ki));
+            self.room.give_back(installed.peers);
         }
     }
 

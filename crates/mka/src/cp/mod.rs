@@ -70,6 +70,7 @@ use core::time::Duration;
 use macsec::Ki;
 
 use crate::{
+    ParticipantConfig,
     logon::Connect,
     order::{Controls, OrderFailure, OrderId},
 };
@@ -83,11 +84,19 @@ pub struct Settings {
     pub timers: Timers,
     /// Where a single key is reported.
     pub report: SingleKey,
+    /// The greatest number of live peers, up to [`ParticipantConfig::MAX_PEERS`], and of potential ones. There is
+    /// room for so many; a [`Kay`](crate::Kay) takes that of its participants.
+    pub max_peers: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { secured: Controls::STRICT, timers: Timers::default(), report: SingleKey::default() }
+        Self {
+            secured: Controls::STRICT,
+            timers: Timers::default(),
+            report: SingleKey::default(),
+            max_peers: ParticipantConfig::MAX_PEERS,
+        }
     }
 }
 

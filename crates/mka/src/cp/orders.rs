@@ -5,11 +5,16 @@ use core::time::Duration;
 
 use macsec::{An, Ki, Sci};
 
-use super::{keys::MAX_PEERS, state::Answer, timer::Timer};
+use super::{state::Answer, timer::Timer};
 use crate::order::{Action, Order, OrderId};
 
-/// Orders about a key: the key, SC and SA for each peer, the transmit SA.
-pub(super) const ORDERS_FOR_A_KEY: usize = 2 * MAX_PEERS + 2;
+/// As many orders about the port itself as one call gives, and more.
+const ABOUT_THE_PORT: usize = 8;
+
+/// Orders about a key with so many peers: the key, SC and SA for each, the transmit SA.
+pub(super) const fn orders_for_a_key(peers: usize) -> usize {
+    2 * peers + 2
+}
 
 /// Orders to be fetched, each with an id of its own.
 #[derive(Debug)]
@@ -18,18 +23,19 @@ pub(super) struct Outbox {
     last_id: u64,
 }
 
-impl Default for Outbox {
-    fn default() -> Self {
-        // One call installs a key and deletes two at the most.
-        Self { orders: VecDeque::with_capacity(4 * ORDERS_FOR_A_KEY), last_id: 0 }
-    }
-}
-
 impl Outbox {
+    /// For keys with so many peers.
+    pub(super) fn new(peers: usize) -> Self {
+        // One call installs a key and deletes two at the most, repeats deletions, and raises the lowest PNs of two.
+        let capacity = 4 * orders_for_a_key(peers) + 2 * peers + ABOUT_THE_PORT;
+        Self { orders: VecDeque::with_capacity(capacity), last_id: 0 }
+    }
+
     pub(super) fn give(&mut self, action: Action) -> OrderId {
         // It takes longer than anything lives to count to 2^64.
         self.last_id += 1;
         let id = OrderId(self.last_id);
+        debug_assert!(self.orders.len() < self.orders.capacity(), "nothing is allocated");
         self.orders.push_back(Order { id, action });
         id
     }
@@ -56,27 +62,30 @@ impl Outbox {
 
 /// Orders about peers that became known after their key. No state waits for them, but if one fails a peer is not heard.
 #[derive(Debug)]
-pub(super) struct LateOrders(VecDeque<(OrderId, Ki)>);
-
-impl Default for LateOrders {
-    fn default() -> Self {
-        Self(VecDeque::with_capacity(ORDERS_FOR_A_KEY))
-    }
+pub(super) struct LateOrders {
+    orders: VecDeque<(OrderId, Ki)>,
+    limit: usize,
 }
 
 impl LateOrders {
+    /// For keys with so many peers.
+    pub(super) fn new(peers: usize) -> Self {
+        let limit = orders_for_a_key(peers);
+        Self { orders: VecDeque::with_capacity(limit), limit }
+    }
+
     /// One more. Too many at once, and the oldest is forgotten.
     pub(super) fn note(&mut self, id: OrderId, ki: Ki) {
-        if self.0.len() == ORDERS_FOR_A_KEY {
-            self.0.pop_front();
+        if self.orders.len() == self.limit {
+            self.orders.pop_front();
         }
-        self.0.push_back((id, ki));
+        self.orders.push_back((id, ki));
     }
 
     /// The order has been answered: about which key was it?
     pub(super) fn answer(&mut self, id: OrderId) -> Option<Ki> {
-        let at = self.0.iter().position(|&(late, _)| late == id)?;
-        self.0.remove(at).map(|(_, ki)| ki)
+        let at = self.orders.iter().position(|&(late, _)| late == id)?;
+        self.orders.remove(at).map(|(_, ki)| ki)
     }
 }
 
@@ -88,14 +97,21 @@ pub(super) struct Awaited {
     overdue: Timer,
 }
 
-impl Default for Awaited {
-    fn default() -> Self {
-        let ids = Vec::with_capacity(ORDERS_FOR_A_KEY);
-        Self { ids, failed: false, overdue: Timer::default() }
-    }
-}
-
 impl Awaited {
+    /// Those about a key with so many peers.
+    pub(super) fn about_key(peers: usize) -> Self {
+        Self::new(orders_for_a_key(peers))
+    }
+
+    /// Those about the port itself.
+    pub(super) fn about_port() -> Self {
+        Self::new(ABOUT_THE_PORT)
+    }
+
+    fn new(capacity: usize) -> Self {
+        Self { ids: Vec::with_capacity(capacity), failed: false, overdue: Timer::default() }
+    }
+
     /// Waits for nothing any more; answers that come late concern nobody.
     pub(super) fn forget(&mut self) {
         self.ids.clear();
@@ -105,6 +121,7 @@ impl Awaited {
 
     /// Waits for one more; for all of them until `delay` from now.
     pub(super) fn await_answer(&mut self, id: OrderId, now: Duration, delay: Duration) {
+        debug_assert!(self.ids.len() < self.ids.capacity(), "nothing is allocated");
         self.ids.push(id);
         self.overdue.start(now, delay);
     }

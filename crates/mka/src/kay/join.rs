@@ -5,7 +5,7 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 use macsec::{Ki, Sci, Ssci};
 
-use super::{Hold, Kay, KayEvent, LastSak, MAX_EVENTS, slots::Slot};
+use super::{Hold, Kay, KayEvent, LastSak, slots::Slot};
 use crate::{
     AgreedSak, Agreement, Ckn, Event, KeyInUse, KeyReport, KeyServer, Mi, MiReason, Participant,
     Random, RekeyReason,
@@ -300,7 +300,7 @@ impl<R: Random> Kay<R> {
     }
 
     pub(super) fn tell(&mut self, event: KayEvent) {
-        if self.events.len() == MAX_EVENTS {
+        if self.events.len() == self.events.capacity() {
             self.events.pop_front();
             self.counters.events_lost += 1;
         }

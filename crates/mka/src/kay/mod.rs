@@ -88,8 +88,9 @@ use pns::PnHistory;
 use setbacks::Setbacks;
 use slots::Slots;
 
-/// Events that nobody fetches make room for newer ones.
-const MAX_EVENTS: usize = 256;
+/// Events that nobody fetches make room for newer ones: so many, and some for each peer.
+const EVENTS: usize = 48;
+const EVENTS_OF_A_PEER: usize = 8;
 
 /// The configuration of a KaY.
 #[derive(Clone, Copy, Debug)]
@@ -227,10 +228,11 @@ impl<R: Random> Kay<R> {
         now: Duration,
     ) -> Result<Self, ParticipantError> {
         config.participant.check().map_err(ParticipantError::Config)?;
+        let max_peers = config.participant.max_peers;
         Ok(Self {
             config,
             slots: Slots::new(),
-            port: ControlledPort::new(config.port),
+            port: ControlledPort::new(Settings { max_peers, ..config.port }),
             now,
             port_enabled: false,
             outcome: MkaOutcome::Pending,
@@ -242,7 +244,7 @@ impl<R: Random> Kay<R> {
             used_before: None,
             setbacks: Setbacks::default(),
             pns: PnHistory::default(),
-            events: VecDeque::with_capacity(MAX_EVENTS),
+            events: VecDeque::with_capacity(EVENTS + EVENTS_OF_A_PEER * max_peers),
             counters: KayCounters::default(),
             removed: ParticipantCounters::default(),
             last_source: None,

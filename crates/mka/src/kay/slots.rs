@@ -2,7 +2,7 @@
 
 use core::{fmt, time::Duration};
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use macsec::{Ki, Sci};
 
@@ -48,9 +48,10 @@ pub(super) struct Slot<R> {
     pub(super) agreed: Option<AgreedSak>,
 }
 
-/// The participants, the most preferred first.
+/// The participants, the most preferred first. Each takes more room than all the rest of a KaY, so there is room for
+/// those only that there are; and one that moves leaves no copy of its keys.
 pub(super) struct Slots<R> {
-    slots: Vec<Slot<R>>,
+    slots: Vec<Box<Slot<R>>>,
 }
 
 impl<R: Random> Slots<R> {
@@ -59,36 +60,36 @@ impl<R: Random> Slots<R> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<R>> + Clone {
-        self.slots.iter()
+        self.slots.iter().map(Box::as_ref)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<R>> {
-        self.slots.iter_mut()
+        self.slots.iter_mut().map(Box::as_mut)
     }
 
     pub(super) fn get(&self, ckn: &Ckn) -> Option<&Slot<R>> {
-        self.slots.iter().find(|slot| slot.participant.ckn() == ckn)
+        self.iter().find(|slot| slot.participant.ckn() == ckn)
     }
 
     pub(super) fn get_mut(&mut self, ckn: &Ckn) -> Option<&mut Slot<R>> {
-        self.slots.iter_mut().find(|slot| slot.participant.ckn() == ckn)
+        self.iter_mut().find(|slot| slot.participant.ckn() == ckn)
     }
 
     pub(super) fn principal(&self) -> Option<&Slot<R>> {
-        self.slots.iter().find(|slot| slot.principal)
+        self.iter().find(|slot| slot.principal)
     }
 
     pub(super) fn principal_mut(&mut self) -> Option<&mut Slot<R>> {
-        self.slots.iter_mut().find(|slot| slot.principal)
+        self.iter_mut().find(|slot| slot.principal)
     }
 
     /// The participant in which the SAK `ki` was agreed on.
     pub(super) fn owner(&self, ki: Ki) -> Option<&Slot<R>> {
-        self.slots.iter().find(|slot| slot.participant.has_agreed_on(ki))
+        self.iter().find(|slot| slot.participant.has_agreed_on(ki))
     }
 
     pub(super) fn owner_mut(&mut self, ki: Ki) -> Option<&mut Slot<R>> {
-        self.slots.iter_mut().find(|slot| slot.participant.has_agreed_on(ki))
+        self.iter_mut().find(|slot| slot.participant.has_agreed_on(ki))
     }
 
     /// Whether a peer is live in any participant.
@@ -137,7 +138,8 @@ impl<R: Random> Kay<R> {
             .map_err(AddError::Participant)?;
         participant.set_port_enabled(now, self.port_enabled);
         participant.take_place(now, self.place());
-        self.slots.slots.push(Slot { participant, preference, principal: false, agreed: None });
+        let slot = Slot { participant, preference, principal: false, agreed: None };
+        self.slots.slots.push(Box::new(slot));
         self.slots.sort();
         // `MKA.failed` counts from the newest participant.
         self.pending_since = now;

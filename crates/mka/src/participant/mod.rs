@@ -466,7 +466,7 @@ impl<R: Random> Participant<R> {
 
     /// As if so many messages had been sent and so many SAKs been made.
     #[cfg(test)]
-    pub(crate) const fn skip_to(&mut self, message_number: u32, key_number: u32) {
+    pub(crate) fn skip_to(&mut self, message_number: u32, key_number: u32) {
         self.numbers.skip_to(message_number);
         self.key_number = key_number;
     }

@@ -12,7 +12,8 @@ const REMEMBERED: usize = 128;
 #[derive(Debug)]
 pub(crate) struct MessageNumbers {
     last: u32,
-    sent: VecDeque<(u32, Duration)>,
+    /// When the last messages were sent, in nanoseconds; that with the number `last` comes last.
+    sent: VecDeque<u64>,
 }
 
 impl MessageNumbers {
@@ -38,8 +39,9 @@ impl MessageNumbers {
 
     /// Leaves out all numbers up to `last`.
     #[cfg(test)]
-    pub(crate) const fn skip_to(&mut self, last: u32) {
+    pub(crate) fn skip_to(&mut self, last: u32) {
         self.last = last;
+        self.sent.clear();
     }
 
     /// The number of a message that goes out now.
@@ -48,15 +50,22 @@ impl MessageNumbers {
             self.sent.pop_front();
         }
         self.last = self.last.saturating_add(1);
-        self.sent.push_back((self.last, now));
+        self.sent.push_back(nanoseconds(now));
         self.last
     }
 
     /// Whether the message `mn` was sent less than `age` ago. What the standard calls acceptably recent
     /// is not settled in public sources; one Life Time is the intent, and what some document.
     pub(crate) fn is_recent(&self, mn: u32, now: Duration, age: Duration) -> bool {
-        self.sent.iter().any(|&(sent, at)| sent == mn && now.saturating_sub(at) < age)
+        let back = self.last.checked_sub(mn).and_then(|back| usize::try_from(back).ok());
+        let at = back.and_then(|back| self.sent.iter().rev().nth(back));
+        at.is_some_and(|at| nanoseconds(now).saturating_sub(*at) < nanoseconds(age))
     }
+}
+
+/// As many as there are in 584 years.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use macsec::Sci;
 use super::key_use::PeerKeyUse;
 use crate::{Basic, Capability, Member, Mi, PeerList};
 
-/// How many peers are remembered after they went.
-const FORGOTTEN: usize = 64;
+/// How many peers are remembered after they went: so many, and some for each that there may be.
+const FORGOTTEN: usize = 16;
+const FORGOTTEN_FOR_A_PEER: usize = 2;
 
 /// A peer as it last spoke of itself.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,7 @@ struct Forgotten {
 pub(crate) struct PeerTable {
     peers: Vec<Peer>,
     forgotten: VecDeque<Forgotten>,
+    most_forgotten: usize,
     /// Our own MI.
     own: Option<Mi>,
     kept: Option<Kept>,
@@ -132,10 +134,12 @@ pub(crate) struct PeerTable {
 
 impl PeerTable {
     pub(crate) fn new(limit: usize, life: Duration) -> Self {
+        let most_forgotten = FORGOTTEN + FORGOTTEN_FOR_A_PEER * limit;
         Self {
             // One more for a moment, until a new instance has taken the place of the old one.
             peers: Vec::with_capacity(2 * limit + 1),
-            forgotten: VecDeque::with_capacity(FORGOTTEN),
+            forgotten: VecDeque::with_capacity(most_forgotten),
+            most_forgotten,
             own: None,
             kept: None,
             limit,
@@ -357,7 +361,7 @@ impl PeerTable {
 
     fn remember(&mut self, mi: Mi, mn: u32, replaced_until: Option<Duration>) {
         self.forgotten.retain(|forgotten| forgotten.mi != mi);
-        if self.forgotten.len() == FORGOTTEN {
+        if self.forgotten.len() == self.most_forgotten {
             self.forgotten.pop_front();
         }
         self.forgotten.push_back(Forgotten { mi, mn, replaced_until });

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// CAKs, and so participants, of each KaY, once for each measurement
     #[arg(long, value_name = "NUMBER", value_delimiter = ',', default_value = "1,2,3")]
     caks: Vec<usize>,
+    /// How many peers there is room for: the bounds of everything else follow
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    max_peers: usize,
     /// How long to measure
     #[arg(long, default_value_t = 30)]
     seconds: u64,
@@ -117,6 +120,7 @@ fn in_process(participants: usize, caks: usize, options: &Options) -> Result<Str
     let numbers = [
         ("--participants", participants.to_string()),
         ("--caks", caks.to_string()),
+        ("--max-peers", options.max_peers.to_string()),
         ("--seconds", options.seconds.to_string()),
         ("--warm-up", options.warm_up.to_string()),
     ];
@@ -138,7 +142,7 @@ fn measure(participants: usize, caks: usize, options: &Options) -> Result<Measur
     sched_setaffinity(None, &core)?;
 
     let before = resident()?;
-    let mut ports = Ports::new(sessions, caks, options.pns)?;
+    let mut ports = Ports::new(sessions, caks, options.max_peers, options.pns)?;
     ports.run_until(Instant::now() + PATIENCE, Ports::are_secured);
     if !ports.are_secured() {
         return Err("not all sessions have come up".into());

@@ -38,14 +38,19 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// So many sessions of two KaYs with so many CAKs each.
-    pub(super) fn new(sessions: usize, caks: usize, with_pns: bool) -> Result<Self> {
+    /// So many sessions of two KaYs with so many CAKs each, and room for so many peers.
+    pub(super) fn new(
+        sessions: usize,
+        caks: usize,
+        max_peers: usize,
+        with_pns: bool,
+    ) -> Result<Self> {
         let mut ports = Vec::with_capacity(2 * sessions);
         let mut schedule = Schedule::new(2 * sessions);
         for session in 0..sessions {
             let link_up = SPREAD.mul_f64(session as f64 / sessions as f64);
             for end in 0..2_u8 {
-                let kay = kay(session, end, caks)?;
+                let kay = kay(session, end, caks, max_peers)?;
                 schedule.set(ports.len(), Some(link_up));
                 let link_up = Some(link_up);
                 ports.push(Port { kay, keys: Vec::new(), link_up, next_pns: None });
@@ -159,11 +164,12 @@ impl Ports {
     }
 }
 
-fn kay(session: usize, end: u8, caks: usize) -> Result<Kay<OsRandom>> {
+fn kay(session: usize, end: u8, caks: usize, max_peers: usize) -> Result<Kay<OsRandom>> {
     let [.., a, b, c] = (session as u32).to_be_bytes();
     let source = MacAddress([2, 0, a, b, c, end]);
     let mut participant = ParticipantConfig::new(Sci::new(source, 1));
     participant.framing = Framing::new(source);
+    participant.max_peers = max_peers;
     // The gateway's default.
     participant.priority = 16;
     let mut kay = Kay::without_participants(KayConfig::new(participant), Duration::ZERO)?;
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn two_hundred_participants_keep_their_sessions() {
         for (sessions, caks) in [(100, 1), (50, 2)] {
-            let mut ports = Ports::new(sessions, caks, true).expect("ports");
+            let mut ports = Ports::new(sessions, caks, 1, true).expect("ports");
             ports.run_until(Instant::now() + Duration::from_secs(60), Ports::are_secured);
             assert!(ports.are_secured(), "{sessions} sessions under {caks} CAKs");
             let hellos = ports.hellos();
