@@ -1,8 +1,11 @@
 //! AES-CMAC (NIST SP 800-38B), and the key derivation function made of it (802.1X clause 6.2.1).
 
-use aes::{Aes128, Aes256};
-use cmac::{Cmac, KeyInit, Mac, digest::consts::U16};
-use zeroize::Zeroizing;
+use aes::{Aes128Enc, Aes256Enc};
+use cmac::{
+    Cmac, KeyInit, Mac,
+    digest::{common::InnerInit, consts::U16},
+};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::secret::Secret;
 
@@ -20,22 +23,39 @@ pub(super) fn kdf<'a>(
 ) {
     // Two blocks at most, so neither cast can cut.
     let bits = ((out.len() * 8) as u16).to_be_bytes();
+    let key = CmacKey::new(key);
     for (index, block) in out.chunks_mut(BLOCK_LEN).enumerate() {
         let counter = [index as u8 + 1];
         let before = [&counter[..], label, &[0]];
         // The closure shortens a lifetime, so that the parts can stand in one row.
         let context = context.clone().map(|part| -> &[u8] { part });
         let parts = before.into_iter().chain(context).chain([&bits[..]]);
-        let mac = Zeroizing::new(cmac(key, parts));
+        let mac = Zeroizing::new(key.cmac(parts));
         block.copy_from_slice(&mac[..block.len()]);
     }
 }
 
-/// The AES-CMAC under `key` over the parts, one after the other.
-pub(super) fn cmac<'a>(key: &Secret, parts: impl Iterator<Item = &'a [u8]>) -> [u8; BLOCK_LEN] {
-    match key {
-        Secret::Bits128(key) => run(Cmac::<Aes128>::new(key.into()), parts),
-        Secret::Bits256(key) => run(Cmac::<Aes256>::new(key.into()), parts),
+/// A key whose round keys are made once.
+#[derive(Clone, ZeroizeOnDrop)]
+pub(super) enum CmacKey {
+    Bits128(Aes128Enc),
+    Bits256(Aes256Enc),
+}
+
+impl CmacKey {
+    pub(super) fn new(key: &Secret) -> Self {
+        match key {
+            Secret::Bits128(key) => Self::Bits128(Aes128Enc::new(key.into())),
+            Secret::Bits256(key) => Self::Bits256(Aes256Enc::new(key.into())),
+        }
+    }
+
+    /// The AES-CMAC over the parts, one after the other.
+    pub(super) fn cmac<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> [u8; BLOCK_LEN] {
+        match self {
+            Self::Bits128(key) => run(Cmac::inner_init(key.clone()), parts),
+            Self::Bits256(key) => run(Cmac::inner_init(key.clone()), parts),
+        }
     }
 }
 
@@ -70,10 +90,11 @@ mod tests {
         for vector in vectors {
             let key = Secret::new(&octets(&vector["key"])).unwrap();
             let message = octets(&vector["msg"]);
-            assert_eq!(cmac(&key, [&message[..]].into_iter())[..], octets(&vector["mac"]));
+            let key = CmacKey::new(&key);
+            assert_eq!(key.cmac([&message[..]].into_iter())[..], octets(&vector["mac"]));
             // The same octets in two parts.
             let (first, second) = message.split_at(message.len() / 3);
-            assert_eq!(cmac(&key, [first, second].into_iter())[..], octets(&vector["mac"]));
+            assert_eq!(key.cmac([first, second].into_iter())[..], octets(&vector["mac"]));
         }
     }
 

@@ -7,7 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
     KeyError,
-    kdf::{cmac, kdf},
+    kdf::{CmacKey, kdf},
 };
 use crate::{Ckn, ICV_LEN};
 
@@ -112,7 +112,9 @@ impl Cak {
     /// The ICV Key that goes with this CAK under the name `ckn` (802.1X clause 9.3.3).
     #[must_use]
     pub fn ick(&self, ckn: &Ckn) -> Ick {
-        Ick(self.0.derive(ICK_LABEL, ckn, self.length()))
+        let key = self.0.derive(ICK_LABEL, ckn, self.length());
+        let rounds = CmacKey::new(&key);
+        Ick(key, rounds)
     }
 
     /// The Key Encrypting Key that goes with this CAK under the name `ckn` (802.1X clause 9.3.3).
@@ -122,20 +124,20 @@ impl Cak {
     }
 }
 
-/// The ICV Key: it authenticates MKPDUs by AES-CMAC (802.1X clause 9.4.1).
+/// The ICV Key: it authenticates MKPDUs by AES-CMAC (802.1X clause 9.4.1). Its round keys are kept with it.
 #[derive(Clone, ZeroizeOnDrop)]
-pub struct Ick(Secret);
+pub struct Ick(Secret, CmacKey);
 
 impl Ick {
     /// The ICV over `octets`: a frame from its destination address up to its ICV.
     #[must_use]
     pub fn icv(&self, octets: &[u8]) -> [u8; ICV_LEN] {
-        cmac(&self.0, [octets].into_iter())
+        self.1.cmac([octets].into_iter())
     }
 
     /// Whether `icv` is that over `parts`. Takes the same time whatever the answer.
     pub(crate) fn verify(&self, parts: &[&[u8]], icv: &[u8; ICV_LEN]) -> bool {
-        cmac(&self.0, parts.iter().copied()).ct_eq(icv).into()
+        self.1.cmac(parts.iter().copied()).ct_eq(icv).into()
     }
 }
 
