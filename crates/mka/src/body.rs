@@ -67,13 +67,20 @@ impl<'a> Body<'a> {
     }
 
     /// Reads the sets behind the Basic parameter set, in any order; passes over what is unknown.
-    /// Also says whether there was an ICV Indicator.
-    pub(crate) fn parse(basic: Basic, mut sets: RawSets<'a>) -> Result<(Self, bool), DecodeError> {
+    pub(crate) fn parse(basic: Basic, mut sets: RawSets<'a>) -> Result<Parsed<'a>, DecodeError> {
         let mut body = Self::new(basic);
+        let mut announcement_error = None;
         for set in &mut sets {
-            body.take(&set?)?;
+            let set = set?;
+            match body.take(&set) {
+                // No session depends on what is announced.
+                Err(error) if set.set_type == SetType::Announcement => {
+                    announcement_error = announcement_error.or(Some(error));
+                }
+                taken => taken?,
+            }
         }
-        Ok((body, sets.icv_indicator()))
+        Ok(Parsed { body, icv_indicator: sets.icv_indicator(), announcement_error })
     }
 
     fn take(&mut self, set: &RawSet<'a>) -> Result<(), DecodeError> {
@@ -124,6 +131,14 @@ impl<'a> Body<'a> {
         self.announcement.map_or(Ok(()), |set| set.write(writer))?;
         self.xpn.map_or(Ok(()), |set| set.write(writer))
     }
+}
+
+/// A body, and what else there is to be said of the sets that it was read from.
+pub(crate) struct Parsed<'a> {
+    pub(crate) body: Body<'a>,
+    pub(crate) icv_indicator: bool,
+    /// What is wrong with the first Announcement that has been passed over.
+    pub(crate) announcement_error: Option<DecodeError>,
 }
 
 /// Dissector style: the Basic parameter set, and each other in a line of its own.

@@ -17,6 +17,12 @@ pub const ETHERTYPE_EAPOL: u16 = 0x888e;
 pub const EAPOL_VERSION: u8 = 3;
 /// The EAPOL type of MKPDUs.
 pub const EAPOL_MKA: u8 = 5;
+/// The EAPOL type of generic EAPOL-Announcements.
+pub(crate) const EAPOL_ANNOUNCEMENT: u8 = 6;
+/// The EAPOL type of specific EAPOL-Announcements.
+pub(crate) const EAPOL_ANNOUNCEMENT_SPECIFIC: u8 = 7;
+/// The EAPOL type of a request for an EAPOL-Announcement.
+pub(crate) const EAPOL_ANNOUNCEMENT_REQ: u8 = 8;
 /// Octets of both addresses, the EtherType and the EAPOL header.
 pub const HEADERS_LEN: usize = ADDRESSES_LEN + 2 + EAPOL_HEADER_LEN;
 /// Where EAPOL goes unless it is configured otherwise: the PAE group address, which bridges that

@@ -118,9 +118,10 @@ pub use keys::{
     eap_cak_and_ckn, ssci_by_sci, xpn_salt,
 };
 pub use participant::{
-    AgreedSak, Agreement, ConfigError, Discard, Event, HELLO_TIME, KeyInUse, KeyReport, KeyServer,
-    MiReason, Participant, ParticipantConfig, ParticipantCounters, ParticipantError, PeerKeyUse,
-    PeerStatus, RekeyReason, ReportedKey, ResumeReason, SakInfo, SakMember, SakRefusal, Suites,
+    AgreedSak, Agreement, Announced, AnnouncedName, ConfigError, Discard, Event, HELLO_TIME,
+    KeyInUse, KeyReport, KeyServer, MiReason, Participant, ParticipantConfig, ParticipantCounters,
+    ParticipantError, PeerKeyUse, PeerStatus, RekeyReason, ReportedKey, ResumeReason, SakInfo,
+    SakMember, SakRefusal, Suites,
 };
 pub use received::{Mkpdu, Received, Unverified};
 pub use sets::{

@@ -5,6 +5,7 @@ use core::fmt;
 use crate::{
     ALGORITHM_AGILITY, Basic, Body, Ckn, DecodeError, EAPOL_MKA, EAPOL_VERSION, EapolFrame,
     ICV_LEN, Ick, MAX_MKPDU_LEN, MIN_MKPDU_LEN, SetType,
+    body::Parsed,
     eapol::is_group,
     sets::{RawSet, RawSets},
 };
@@ -76,7 +77,8 @@ impl<'a> Received<'a> {
     ///
     /// # Errors
     /// `AlgorithmAgility`; `Icv`, and then nothing behind the CKN has been looked at; or
-    /// the rule that a parameter set breaks, and then the whole MKPDU counts for nothing.
+    /// the rule that a parameter set breaks, and then the whole MKPDU counts for nothing. (But an Announcement
+    /// whose TLVs are malformed is passed over: see [`Mkpdu::announcement_error`].)
     pub fn verify(self, ick: &Ick) -> Result<Mkpdu<'a>, DecodeError> {
         self.check_agility()?;
         if !ick.verify(&[self.frame.addresses, self.authenticated], self.icv) {
@@ -104,8 +106,8 @@ impl<'a> Received<'a> {
 
     fn read(self) -> Result<Contents<'a>, DecodeError> {
         let sets = RawSets::new(self.sets);
-        let (body, icv_indicator) = Body::parse(self.basic, sets)?;
-        Ok(Contents { frame: self.frame, body, sets, icv_indicator })
+        let Parsed { body, icv_indicator, announcement_error } = Body::parse(self.basic, sets)?;
+        Ok(Contents { frame: self.frame, body, sets, icv_indicator, announcement_error })
     }
 }
 
@@ -130,6 +132,13 @@ impl<'a> Mkpdu<'a> {
     #[must_use]
     pub const fn has_icv_indicator(&self) -> bool {
         self.0.icv_indicator
+    }
+
+    /// What is wrong with an Announcement that has been passed over, if one has: its TLVs do not fit into it, or have
+    /// not the length that they should. The rest of the MKPDU holds all the same.
+    #[must_use]
+    pub const fn announcement_error(&self) -> Option<DecodeError> {
+        self.0.announcement_error
     }
 
     /// The sets of types that we do not know, in the order of the wire.
@@ -187,6 +196,7 @@ struct Contents<'a> {
     body: Body<'a>,
     sets: RawSets<'a>,
     icv_indicator: bool,
+    announcement_error: Option<DecodeError>,
 }
 
 impl<'a> Contents<'a> {
@@ -198,6 +208,9 @@ impl<'a> Contents<'a> {
         write!(f, "{}\n{}", self.frame, self.body)?;
         for set in self.unknown_sets() {
             write!(f, "\n  {}: length {}", set.set_type, set.body.len())?;
+        }
+        if let Some(error) = self.announcement_error {
+            write!(f, "\n  passed over: {error}")?;
         }
         if self.icv_indicator {
             write!(f, "\n  {}: 16", SetType::IcvIndicator)?;

@@ -78,9 +78,10 @@ pub use pns::KeyPns;
 pub use slots::{AddError, MAX_PARTICIPANTS};
 
 use crate::{
-    Agreement, Cak, Ckn, Discard, Event, KeyServer, MAX_FRAME_LEN, ParticipantConfig,
+    Agreement, Cak, Ckn, DecodeError, Discard, Event, KeyServer, MAX_FRAME_LEN, ParticipantConfig,
     ParticipantCounters, ParticipantError, Random, Received, RekeyReason,
     cp::{ControlledPort, CpEvent, Settings},
+    eapol::{EAPOL_ANNOUNCEMENT, EAPOL_ANNOUNCEMENT_REQ, EAPOL_ANNOUNCEMENT_SPECIFIC},
     logon::{LogonPolicy, MkaOutcome},
     order::{Order, OrderFailure, OrderId},
 };
@@ -137,10 +138,33 @@ pub enum KayEvent {
 pub struct KayCounters {
     /// Frames that are no MKPDUs: EAPOL of another kind, or malformed (`invalid-eapol-frame-rx`).
     pub in_invalid_eapol: u64,
+    /// EAPOL-Announcements, generic and specific: nobody vouches for them, and nothing is done with them
+    /// (`eapol-announcements-rx`).
+    pub in_announcements: u64,
+    /// Requests for EAPOL-Announcements (`eapol-announce-reqs-rx`).
+    pub in_announcement_requests: u64,
     /// MKPDUs under a CKN that is none of ours (`eapol-mk-no-cfn`).
     pub in_no_ckn: u64,
     /// Events that nobody fetched in time.
     pub events_lost: u64,
+}
+
+impl KayCounters {
+    /// Counts a frame that is no MKPDU.
+    const fn count_other(&mut self, error: DecodeError) -> Discard {
+        let counter = match error {
+            DecodeError::EapolType(EAPOL_ANNOUNCEMENT | EAPOL_ANNOUNCEMENT_SPECIFIC) => {
+                &mut self.in_announcements
+            }
+            DecodeError::EapolType(EAPOL_ANNOUNCEMENT_REQ) => &mut self.in_announcement_requests,
+            _ => {
+                self.in_invalid_eapol += 1;
+                return Discard::Decode(error);
+            }
+        };
+        *counter += 1;
+        Discard::Announcement
+    }
 }
 
 /// The SAK agreed on last, and how it came.
@@ -275,10 +299,8 @@ impl<R: Random> Kay<R> {
             return Err(Discard::PortDisabled);
         }
         let ethertype = self.config.participant.framing.ethertype;
-        let received = Received::parse(octets, ethertype).map_err(|error| {
-            self.counters.in_invalid_eapol += 1;
-            Discard::Decode(error)
-        })?;
+        let received = Received::parse(octets, ethertype);
+        let received = received.map_err(|error| self.counters.count_other(error))?;
         self.last_source = Some(received.frame().source);
         let Some(slot) = self.slots.get_mut(received.ckn()) else {
             self.counters.in_no_ckn += 1;

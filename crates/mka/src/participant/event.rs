@@ -117,6 +117,8 @@ pub enum SakRefusal {
 /// Why a received frame changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Discard {
+    /// It is an EAPOL-Announcement, or asks for one. Only announcements in MKPDUs are looked at.
+    Announcement,
     /// It is no MKPDU, or not of somebody who has the CAK.
     Decode(DecodeError),
     /// It is under another CKN.
@@ -140,6 +142,7 @@ pub enum Discard {
 impl fmt::Display for Discard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Announcement => f.write_str("EAPOL type: an announcement outside of MKA"),
             Self::Decode(error) => error.fmt(f),
             Self::UnknownCkn => f.write_str("CKN: not that of this participant"),
             Self::OwnSci => f.write_str("SCI: our own"),
@@ -181,6 +184,8 @@ pub struct ParticipantCounters {
     pub sak_cipher_mismatch: u64,
     /// SAKs distributed to us that did not unwrap.
     pub sak_unwrap_errors: u64,
+    /// Announcements and KMDs in MKPDUs that were malformed or no UTF-8. The rest of the MKPDU was taken.
+    pub in_bad_announcements: u64,
     /// MKPDUs that could not be sent.
     pub out_errors: u64,
     /// Events that nobody fetched in time.
@@ -202,6 +207,7 @@ impl ParticipantCounters {
             peer_list_errors,
             sak_cipher_mismatch,
             sak_unwrap_errors,
+            in_bad_announcements,
             out_errors,
             events_lost,
         } = *other;
@@ -216,6 +222,7 @@ impl ParticipantCounters {
         self.peer_list_errors += peer_list_errors;
         self.sak_cipher_mismatch += sak_cipher_mismatch;
         self.sak_unwrap_errors += sak_unwrap_errors;
+        self.in_bad_announcements += in_bad_announcements;
         self.out_errors += out_errors;
         self.events_lost += events_lost;
     }

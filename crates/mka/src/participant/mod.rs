@@ -17,9 +17,11 @@
 //! | `client` | what the others do with it |
 //! | `sak` | the SAK agreed on, its members and SSCIs |
 //! | `key_use` | SAK Use in both directions |
+//! | `announced` | what peers announce, for people |
 //! | `suspension` | a key server that is silent for a while |
 //! | `transmit` | what is sent |
 
+mod announced;
 mod client;
 mod config;
 mod decision;
@@ -41,6 +43,7 @@ use core::{fmt, time::Duration};
 
 use macsec::{Ki, Sci};
 
+pub use announced::{Announced, AnnouncedName};
 pub use config::{ConfigError, ParticipantConfig, Suites};
 pub use election::KeyServer;
 pub use event::{Discard, Event, MiReason, ParticipantCounters, SakRefusal};
@@ -52,6 +55,7 @@ pub use suspension::ResumeReason;
 pub use timers::HELLO_TIME;
 
 use crate::{Cak, Ckn, Ick, Kek, Member, Mi, Random};
+use announced::AnnouncedNames;
 use client::UnknownSak;
 use event::Events;
 use numbers::MessageNumbers;
@@ -90,6 +94,8 @@ pub struct PeerStatus {
     pub live: bool,
     /// Its last SAK Use.
     pub key_use: Option<PeerKeyUse>,
+    /// What it has announced last, if it ever has.
+    pub announced: Option<Announced>,
 }
 
 /// One member of a CA: it finds its peers, elects a key server with them and agrees on SAKs.
@@ -116,6 +122,7 @@ pub struct Participant<R> {
     session_since: Option<Duration>,
     suspension: Option<Suspension>,
     hello: HelloTimer,
+    names: AnnouncedNames,
 
     place: Place,
     /// Another participant was the principal one before us.
@@ -196,6 +203,7 @@ impl<R: Random> Participant<R> {
             session_since: None,
             suspension: None,
             hello: HelloTimer::new(config.hello_time, now),
+            names: AnnouncedNames::default(),
             place: Place::default(),
             cak_changed: false,
             sak: SakState::new(),
@@ -431,6 +439,7 @@ impl<R: Random> Participant<R> {
             heard_at: peer.heard.map(|heard| heard.at),
             live: peer.live,
             key_use: peer.key_use,
+            announced: peer.announced,
         })
     }
 

@@ -5,7 +5,7 @@ use core::{cmp::Reverse, time::Duration};
 
 use macsec::Sci;
 
-use super::key_use::PeerKeyUse;
+use super::{announced::Announced, key_use::PeerKeyUse};
 use crate::{Basic, Capability, Member, Mi, PeerList};
 
 /// How many peers are remembered after they went: so many, and some for each that there may be.
@@ -55,6 +55,8 @@ pub(crate) struct Peer {
     pub(crate) key_use: Option<PeerKeyUse>,
     /// How many of its last MKPDUs had no SAK Use though keys were in use.
     pub(crate) mkpdus_without_sak_use: u32,
+    /// What it has announced last.
+    pub(crate) announced: Option<Announced>,
     /// The MKA Suspension Time of its last XPN set; `None` if its last MKPDU had no such set.
     pub(crate) suspension_time: Option<u8>,
     /// The last message of ours that it has listed.
@@ -74,6 +76,7 @@ impl Peer {
             live: false,
             key_use: None,
             mkpdus_without_sak_use: 0,
+            announced: None,
             suspension_time: None,
             listed: 0,
             told_by: None,

@@ -65,6 +65,7 @@ impl<R: Random> Participant<R> {
             return Err(self.not_us(now, MiReason::Cloned));
         }
         self.counters.in_mkpdu += 1;
+        self.take_announcement(body, mkpdu.announcement_error().is_some());
         self.act(now, body, change, recent.is_some());
         Ok(())
     }

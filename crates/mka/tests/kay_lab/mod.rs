@@ -11,8 +11,8 @@ use std::{
 
 use macsec::{Ki, Sci};
 use mka::{
-    Body, Cak, Ckn, Discard, ETHERTYPE_EAPOL, Event, Framing, Kay, KayConfig, KayEvent, KeyPns,
-    KeyServer, MAX_FRAME_LEN, MiReason, Received, RekeyReason,
+    Body, Cak, Ckn, Discard, ETHERTYPE_EAPOL, Event, Framing, ICV_LEN, Kay, KayConfig, KayEvent,
+    KeyPns, KeyServer, MAX_FRAME_LEN, MiReason, Received, RekeyReason,
     cp::{CpEvent, PortStatus},
     logon::MkaOutcome,
     order::{Action, Order, OrderFailure},
@@ -66,6 +66,8 @@ pub(crate) struct Station {
     pub(crate) slowest_delivered: Duration,
     /// What its MKPDUs say otherwise than its KaY does.
     pub(crate) says: Option<Words>,
+    /// What becomes of these words before they get an ICV.
+    pub(crate) spoils: Option<fn(&mut [u8])>,
     /// Its KaY stands still, and knows nothing of it when it goes on; data goes on meanwhile.
     asleep_since: Option<Duration>,
     slept: Duration,
@@ -121,6 +123,7 @@ impl Station {
             quickest_late: Duration::MAX,
             slowest_delivered: Duration::ZERO,
             says: None,
+            spoils: None,
             asleep_since: None,
             slept: Duration::ZERO,
             holds_up: None,
@@ -448,7 +451,10 @@ impl Node for Station {
         let mut buffer = [0; MAX_FRAME_LEN];
         let len = self.kay.poll_transmit(self.kay_time(now), &mut buffer)?;
         let frame = buffer[..len].to_vec();
-        Some(self.says.as_ref().map_or(frame.clone(), |words| with_words(now, &frame, words)))
+        Some(self.says.as_ref().map_or(frame.clone(), |words| {
+            let spoils = self.spoils.unwrap_or(|_| {});
+            with_words(now, &frame, words, spoils)
+        }))
     }
 }
 
@@ -461,13 +467,16 @@ pub(crate) fn ckn_of(number: u8) -> Ckn {
 pub(crate) type Words = Box<dyn Fn(Duration, &mut Body<'_>)>;
 
 /// The MKPDU with other words, and an ICV that fits.
-fn with_words(now: Duration, frame: &[u8], words: &Words) -> Vec<u8> {
+fn with_words(now: Duration, frame: &[u8], words: &Words, spoils: fn(&mut [u8])) -> Vec<u8> {
     let (ick, mut buffer) = (cak().ick(&ckn()), [0; MAX_FRAME_LEN]);
     let received = Received::parse(frame, ETHERTYPE_EAPOL).unwrap();
     let mkpdu = received.verify(&ick).unwrap();
     let mut body = *mkpdu.body();
     words(now, &mut body);
     let len = Framing::new(mkpdu.frame().source).encode(&body, &ick, &mut buffer).unwrap();
+    let (said, icv) = buffer[..len].split_at_mut(len - ICV_LEN);
+    spoils(said);
+    icv.copy_from_slice(&ick.icv(said));
     buffer[..len].to_vec()
 }
 

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mka::{
-    Ckn, Kay, KeyServer, Participant, PeerStatus, Random, cp::KeyStatus, key_number,
-    logon::MkaOutcome,
+    Announced, AnnouncedName, Ckn, Kay, KeyServer, Participant, PeerStatus, Random, cp::KeyStatus,
+    key_number, logon::MkaOutcome,
 };
 
 use super::{
-    ActorStatus, CakStatus, KeyServerStatus, LastRekey, MkaPeerStatus, MkaStatus,
-    ParticipantStatus, SakStatus, names, symptoms,
+    ActorStatus, AnnouncedNameStatus, AnnouncedStatus, CakStatus, KeyServerStatus, LastRekey,
+    MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus, names, symptoms,
 };
 
 /// A KaY, and what its thread knows beside it.
@@ -150,7 +150,32 @@ fn participant_status<R: Random>(
         suspended_while: participant
             .suspended_until()
             .map(|until| until.saturating_sub(view.now).as_secs()),
+        kmd: participant.announced_kmd().map(name),
+        nid: participant.announced_nid().map(name),
         peers: participant.peers().map(|peer| peer_status(view, ckn, &peer)).collect(),
+    }
+}
+
+fn name(announced: &AnnouncedName) -> AnnouncedNameStatus {
+    AnnouncedNameStatus { name: printable(announced.as_str()), from: announced.from.to_string() }
+}
+
+/// With escapes: anybody who has the CAK may have sent it, and a terminal would do what it says.
+fn printable(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+fn announced(announced: &Announced) -> AnnouncedStatus {
+    let other = announced.other_suites.then(|| "other".to_owned());
+    let access = announced.access_information;
+    AnnouncedStatus {
+        cipher_suites: announced
+            .suites()
+            .map(|suite| suite.name().to_owned())
+            .chain(other)
+            .collect(),
+        access_status: access.map(|[status, _]| names::access_status(status).to_owned()),
+        access_information: access.map(|[first, second]| format!("{first:02x}{second:02x}")),
     }
 }
 
@@ -163,6 +188,7 @@ fn peer_status(view: &KayView<'_, impl Random>, ckn: &Ckn, peer: &PeerStatus) ->
         priority: peer.priority,
         mka_version: peer.version,
         last_heard: peer.heard_at.map(|at| view.now.saturating_sub(at).as_secs()),
+        announced: peer.announced.as_ref().map(announced),
         without_sak: peer.live && is_without_sak(view, ckn, peer),
     }
 }
@@ -216,9 +242,12 @@ fn counters(view: &KayView<'_, impl Random>) -> BTreeMap<String, u64> {
         ("in-mkpdu-bad-peer-errors", participant.in_bad_message_number),
         ("in-mkpdu-peer-list-errors", participant.peer_list_errors),
         ("in-mkpdu-own", participant.in_own),
+        ("in-mkpdu-announcement-errors", participant.in_bad_announcements),
         ("sak-cipher-mismatch-errors", participant.sak_cipher_mismatch),
         ("sak-decryption-errors", participant.sak_unwrap_errors),
         ("invalid-eapol-frame-rx", own.in_invalid_eapol),
+        ("eapol-announcements-rx", own.in_announcements),
+        ("eapol-announce-reqs-rx", own.in_announcement_requests),
         ("eapol-mk-no-cfn", own.in_no_ckn),
         ("eapol-socket-drop", view.missed),
     ]
@@ -228,4 +257,17 @@ fn counters(view: &KayView<'_, impl Random>) -> BTreeMap<String, u64> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn no_terminal_is_told_what_to_do() {
+        assert_eq!(printable("Zürich/north 1"), "Zürich/north 1");
+        let tricks = "\u{1b}[2J\n\u{9b}1m\u{202e}\u{7f}";
+        let shown = printable(tricks);
+        assert!(shown.is_ascii() && shown.chars().all(|c| !c.is_control()), "{shown}");
+    }
 }

@@ -111,8 +111,34 @@ pub struct ParticipantStatus {
     pub principal: bool,
     /// For how many seconds at the most the key server has announced that live peers may be silent; `None` if it has not.
     pub suspended_while: Option<u64>,
+    /// The Key Management Domain that a peer has announced last.
+    pub kmd: Option<AnnouncedNameStatus>,
+    /// The network (NID) that a peer has announced last.
+    pub nid: Option<AnnouncedNameStatus>,
     /// The others, live and potential.
     pub peers: Vec<MkaPeerStatus>,
+}
+
+/// A name that a peer has announced. Nothing depends on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AnnouncedNameStatus {
+    /// The name, with escapes for what does not print.
+    pub name: String,
+    /// The SCI of the peer.
+    pub from: String,
+}
+
+/// What a peer has announced of itself. Nothing depends on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AnnouncedStatus {
+    /// The cipher suites that it can do, and `other` if there are some that we do not know.
+    pub cipher_suites: Vec<String>,
+    /// What access it has or gives: `none`, `remedial`, `restricted` or `expected`.
+    pub access_status: Option<String>,
+    /// The two octets of its Access Information, in hexadecimal digits.
+    pub access_information: Option<String>,
 }
 
 /// A peer.
@@ -134,6 +160,8 @@ pub struct MkaPeerStatus {
     pub mka_version: Option<u8>,
     /// Seconds since it was last heard, if it has been.
     pub last_heard: Option<u64>,
+    /// What it has announced last, if it ever has.
+    pub announced: Option<AnnouncedStatus>,
     /// Whether it is live, and has not said for longer than a Life Time that it receives with the SAK that we
     /// transmit with: our frames are lost there.
     pub without_sak: bool,
@@ -190,6 +218,8 @@ pub(in crate::status) fn fixture() -> MkaStatus {
             active: true,
             principal: true,
             suspended_while: Some(120),
+            kmd: Some(AnnouncedNameStatus { name: "\\u{9b}".repeat(126), from: sci() }),
+            nid: Some(AnnouncedNameStatus { name: "n".repeat(100), from: sci() }),
             peers: vec![MkaPeerStatus {
                 mi: mi(),
                 mn: u32::MAX,
@@ -198,6 +228,15 @@ pub(in crate::status) fn fixture() -> MkaStatus {
                 priority: Some(255),
                 mka_version: Some(255),
                 last_heard: Some(0),
+                announced: Some(AnnouncedStatus {
+                    cipher_suites: macsec::CipherSuite::ALL
+                        .map(|suite| suite.name().to_owned())
+                        .into_iter()
+                        .chain(["other".to_owned()])
+                        .collect(),
+                    access_status: Some("restricted".to_owned()),
+                    access_information: Some("02ff".to_owned()),
+                }),
                 without_sak: false,
             }],
         }],

@@ -33,6 +33,16 @@ pub(crate) const fn mi_reason(reason: MiReason) -> &'static str {
     }
 }
 
+/// The access status in the first octet of Access Information (802.1X clause 11.12.2).
+pub(crate) const fn access_status(octet: u8) -> &'static str {
+    match octet & 0x03 {
+        0 => "none",
+        1 => "remedial",
+        2 => "restricted",
+        _ => "expected",
+    }
+}
+
 /// Why a suspension has ended.
 pub(crate) const fn resume_reason(reason: ResumeReason) -> &'static str {
     match reason {

@@ -149,6 +149,7 @@ mod tests {
             priority: None,
             mka_version: None,
             last_heard: None,
+            announced: None,
             without_sak: false,
         }
     }

@@ -2,8 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use super::{CakState, CakStatus, MkaPeerStatus, MkaStatus};
+use super::{AnnouncedNameStatus, CakState, CakStatus, MkaPeerStatus, MkaStatus};
 use crate::status::text::{age, wrap};
+
+/// Characters of a long name in a line.
+const NAME_WIDTH: usize = 64;
 
 pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
     writeln!(f, "    MKA under CKN")?;
@@ -33,6 +36,14 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
     let suspended = mka.participants.iter().filter_map(|one| one.suspended_while).max();
     if let Some(seconds) = suspended {
         writeln!(f, "        suspended for {seconds} s by key server")?;
+    }
+    for (kind, name) in
+        mka.participants.iter().flat_map(|one| [("KMD", &one.kmd), ("NID", &one.nid)])
+    {
+        if let Some(AnnouncedNameStatus { name, from }) = name {
+            writeln!(f, "        {kind} announced by {from}:")?;
+            write_long(f, name)?;
+        }
     }
     // Others have the same peers, as a rule; what is different about them the keys tell.
     let has_principal = mka.participants.iter().any(|participant| participant.principal);
@@ -105,9 +116,25 @@ fn write_peer(f: &mut String, peer: &MkaPeerStatus) -> fmt::Result {
     }
     write!(f, "\n            MI {} MN {}", peer.mi, peer.mn)?;
     match peer.mka_version {
-        Some(version) => writeln!(f, ", MKA version {version}"),
-        None => writeln!(f),
+        Some(version) => writeln!(f, ", MKA version {version}")?,
+        None => writeln!(f)?,
     }
+    let Some(announced) = &peer.announced else { return Ok(()) };
+    let access = announced.access_status.iter().map(|status| format!("access {status}"));
+    let announced: Vec<_> = announced.cipher_suites.iter().cloned().chain(access).collect();
+    wrap(f, "        announces ", &announced)
+}
+
+/// A name of whatever length.
+fn write_long(f: &mut String, name: &str) -> fmt::Result {
+    let mut rest = name;
+    while !rest.is_empty() {
+        let end = rest.char_indices().nth(NAME_WIDTH).map_or(rest.len(), |(at, _)| at);
+        let (line, after) = rest.split_at(end);
+        writeln!(f, "            {line}")?;
+        rest = after;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -119,6 +146,20 @@ mod tests {
         let mut text = String::new();
         write_mka(&mut text, mka).expect("a string takes everything");
         text
+    }
+
+    #[test]
+    fn what_peers_announce_is_told() {
+        let mut mka = fixture();
+        let participant = &mut mka.participants[0];
+        participant.nid = None;
+        let from = "02-00-00-00-00-01-0001".to_owned();
+        participant.kmd = Some(AnnouncedNameStatus { name: "domain".to_owned(), from });
+        let text = text(&mka);
+        let kmd = "\n        KMD announced by 02-00-00-00-00-01-0001:\n            domain\n";
+        assert!(text.contains(kmd) && !text.contains("NID"), "{text}");
+        let suites = "            announces gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128,";
+        assert!(text.contains(suites) && text.contains("access restricted\n"), "{text}");
     }
 
     #[test]
