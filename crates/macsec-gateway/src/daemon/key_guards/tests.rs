@@ -41,6 +41,7 @@ fn peer(number: u8) -> MkaPeerStatus {
         mka_version: None,
         last_heard: Some(2),
         without_sak: false,
+        announced: None,
     }
 }
 
@@ -60,6 +61,9 @@ fn well() -> PortStatus {
             ckn,
             active: true,
             principal: number == 1,
+            suspended_while: None,
+            kmd: None,
+            nid: None,
             peers,
         });
     }
