@@ -51,7 +51,8 @@ struct InUse {
 }
 
 impl<R: Random> KayRing<R> {
-    /// A KaY with these keys.
+    /// A KaY with these keys. `now` counts from wherever the KaY's time does; `clock` is what the
+    /// clock of the system says, which may be anything.
     ///
     /// # Errors
     /// Why there is none, in one line.
@@ -61,6 +62,7 @@ impl<R: Random> KayRing<R> {
         ring: Arc<Ring>,
         random: fn() -> R,
         now: Duration,
+        clock: Timestamp,
     ) -> Result<(Kay<R>, Self), String> {
         let mut kay =
             Kay::without_participants(config, now).map_err(|error| format!("mka: {error}"))?;
@@ -76,18 +78,25 @@ impl<R: Random> KayRing<R> {
             waits: true,
             told: Vec::new(),
         };
-        keys.look(now, &mut kay);
+        keys.look(now, clock, &mut kay);
         Ok((kay, keys))
     }
 
     /// Takes other keys. A session under one that stays is not touched.
-    pub(super) fn set(&mut self, now: Duration, ring: Arc<Ring>, kay: &mut Kay<R>) {
+    pub(super) fn set(
+        &mut self,
+        now: Duration,
+        clock: Timestamp,
+        ring: Arc<Ring>,
+        kay: &mut Kay<R>,
+    ) {
         self.ring = ring;
-        self.next_look = now;
-        self.look(now, kay);
+        (self.next_look, self.waits) = (now, true);
+        self.look(now, clock, kay);
     }
 
-    /// When to [`look`](Self::look) next, at the latest. `None`: when there is something else to do.
+    /// When to [`look`](Self::look) next, at the latest. `None`: when there is something else to
+    /// do.
     pub(super) fn due(&self) -> Option<Duration> {
         self.waits.then_some(self.next_look)
     }
@@ -124,19 +133,24 @@ impl<R: Random> KayRing<R> {
         }
     }
 
-    /// Has participants come and go as dates and their fortunes want it. To be called when it is [due](Self::due); in between
-    /// it does nothing.
-    pub(super) fn look(&mut self, now: Duration, kay: &mut Kay<R>) {
+    /// Has participants come and go as dates and their fortunes want it. To be called when it is
+    /// [due](Self::due); in between it does nothing.
+    pub(super) fn look(&mut self, now: Duration, clock: Timestamp, kay: &mut Kay<R>) {
         if now < self.next_look {
             return;
         }
         self.next_look = now + LOOK_INTERVAL;
+        // There are ports by the thousand with one key that is always valid: nothing can become of
+        // that.
+        if !self.waits && self.ring.keys.len() == 1 {
+            return;
+        }
         self.note(now, kay);
         self.drop_replaced(now, kay);
         let life = kay.config().participant.life_time();
         let running = self.running(now);
         let terms = self.ring.terms(&running);
-        let decided = decide(Timestamp::now(), &terms, &running, life);
+        let decided = decide(clock, &terms, &running, life);
 
         let gone = self
             .members
@@ -158,11 +172,11 @@ impl<R: Random> KayRing<R> {
         self.waits = has_dates
             || self.members.len() != decided.len()
             || !self.members.iter().all(is_settled);
-        self.tell_symptoms(now, kay);
+        self.tell_symptoms(now, clock, kay);
     }
 
     /// How the keys fare.
-    pub(super) fn statuses(&self, now: Duration, kay: &Kay<R>) -> Vec<CakStatus> {
+    pub(super) fn statuses(&self, now: Duration, clock: Timestamp, kay: &Kay<R>) -> Vec<CakStatus> {
         let live_peers =
             |participant: &Participant<R>| participant.peers().filter(|peer| peer.live).count();
         let fares: Vec<_> = self
@@ -182,7 +196,7 @@ impl<R: Random> KayRing<R> {
             .collect();
         let peers = kay.principal().map_or(0, live_peers);
         let life = kay.config().participant.life_time();
-        cak_statuses(Timestamp::now(), &self.ring, &fares, peers, life)
+        cak_statuses(clock, &self.ring, &fares, peers, life)
     }
 
     /// The key that was in use before the one in use.
@@ -199,7 +213,8 @@ impl<R: Random> KayRing<R> {
         self.members.iter().map(of_member).collect()
     }
 
-    /// A CKN that stands for another CAK now: that is another key, and the two cannot be told apart on the wire.
+    /// A CKN that stands for another CAK now: that is another key, and the two cannot be told apart
+    /// on the wire.
     fn drop_replaced(&mut self, now: Duration, kay: &mut Kay<R>) {
         let ring = &self.ring;
         let replaced = |member: &mut Member| {
@@ -224,9 +239,9 @@ impl<R: Random> KayRing<R> {
     }
 
     /// Tells the log what looks wrong, once when it begins and once when it ends.
-    fn tell_symptoms(&mut self, now: Duration, kay: &Kay<R>) {
+    fn tell_symptoms(&mut self, now: Duration, clock: Timestamp, kay: &Kay<R>) {
         let config = &kay.config().participant;
-        let keys = self.statuses(now, kay);
+        let keys = self.statuses(now, clock, kay);
         let symptoms = symptoms::of_keys(&keys, config.life_time() + config.hello_time);
         let lines: Vec<_> = symptoms.iter().map(symptoms::Symptom::line).collect();
         for line in lines.iter().filter(|line| !self.told.contains(line)) {
@@ -242,3 +257,6 @@ impl<R: Random> KayRing<R> {
 fn is_live<R: Random>(participant: &Participant<R>) -> bool {
     participant.peers().any(|peer| peer.live)
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    config::Timestamp,
     keyring::Ring,
     mailbox::{Address, Mailbox, mailbox},
     status::{KayView, KeyServerStatus, LastWell, MkaStatus, key_server},
@@ -124,7 +125,8 @@ impl KayThread {
     ) -> Result<Self, String> {
         config.port.timers.order = config.port.timers.order.max(ORDER_TIMEOUT);
         let sci = config.participant.sci;
-        let (kay, keys) = KayRing::start(name, config, ring, OsRandom::default, now())?;
+        let (kay, keys) =
+            KayRing::start(name, config, ring, OsRandom::default, now(), Timestamp::now())?;
         let (inputs, mailbox) = mailbox().map_err(|error| no_thread(&error))?;
         let log = KayLog::new(name);
         let name = name.to_owned();
@@ -287,7 +289,7 @@ impl<R: Random> Thread<R> {
                 self.kay.handle_timeout(now);
             }
             if let Some(keys) = &mut self.keys {
-                keys.look(now, &mut self.kay);
+                keys.look(now, Timestamp::now(), &mut self.kay);
             }
             self.watch_disk(now);
             self.log.tick(now);
@@ -323,7 +325,7 @@ impl<R: Random> Thread<R> {
             }
             Input::Keys(ring) => {
                 if let Some(keys) = &mut self.keys {
-                    keys.set(now, ring, &mut self.kay);
+                    keys.set(now, Timestamp::now(), ring, &mut self.kay);
                 }
             }
             Input::Rekey(answer) => {
@@ -348,14 +350,16 @@ impl<R: Random> Thread<R> {
     fn status(&self, now: Duration) -> MkaStatus {
         let overdue = self.gate.waits(now).filter(|waits| *waits >= DISK_PATIENCE);
         let overdue = overdue.map(no_answer);
+        let keys = self.keys.as_ref();
         MkaStatus::of(&KayView {
             kay: &self.kay,
             now,
             failed_sends: self.failed_sends,
             missed: self.missed(),
             last_well: &self.last_well,
-            keys: self.keys.as_ref().map_or_else(Vec::new, |keys| keys.statuses(now, &self.kay)),
-            former_key: self.keys.as_ref().and_then(KayRing::former),
+            keys: keys
+                .map_or_else(Vec::new, |keys| keys.statuses(now, Timestamp::now(), &self.kay)),
+            former_key: keys.and_then(KayRing::former),
             unrecorded: overdue.as_deref().or(self.unrecorded.as_deref()),
         })
     }

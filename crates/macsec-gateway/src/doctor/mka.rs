@@ -14,7 +14,8 @@ pub(super) fn findings(mka: &MkaStatus) -> Vec<Finding> {
     };
     let mut findings: Vec<_> = symptoms.iter().map(finding).collect();
     if mka.secured && findings.is_empty() {
-        let peers = mka.participants.iter().flat_map(|participant| &participant.peers);
+        let principal = mka.participants.iter().filter(|participant| participant.principal);
+        let peers = principal.flat_map(|participant| &participant.peers);
         let live = peers.filter(|peer| peer.kind == "live").count();
         let peers = if live == 1 { "peer" } else { "peers" };
         findings.push(Finding::ok(CHECK, format!("secured, {live} live {peers}")));

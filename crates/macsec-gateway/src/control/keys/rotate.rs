@@ -1,7 +1,8 @@
 //! `macsec keys rotate`: from one key to another without losing a frame.
 //!
-//! Composed of what anybody else could ask for as well. Nothing is kept here: whoever was interrupted begins again, and what has
-//! been done is not done twice. If time runs out nothing is retired.
+//! Composed of what anybody else could ask for as well. Nothing is kept here: whoever was
+//! interrupted begins again, and what has been done is not done twice. If time runs out nothing is
+//! retired.
 
 use std::{
     fmt,
@@ -99,8 +100,10 @@ impl<'a> Rotation<'a> {
 
     fn carry_out(&self) -> Result<(), Stop> {
         let former = former(&self.keys()?, &self.to);
-        self.once_allowed(Step::Live, &self.activation(true))?;
-        self.done(Step::Live, &self.to, "the key is live with every peer");
+        let answer = self.once_allowed(Step::Live, &self.activation(true))?;
+        if answer.result == KeyResult::WouldBeDone {
+            self.done(Step::Live, &self.to, "the key is live with every peer");
+        }
 
         let answer = self.operate(Step::Activate, &self.activation(false))?;
         self.done(Step::Activate, &self.to, &answer.message);
@@ -119,8 +122,17 @@ impl<'a> Rotation<'a> {
             }
             Former::None => {}
         }
-        self.done(Step::Done, &self.to, "the port has gone over to the key");
+        self.done(Step::Done, &self.to, &self.summary()?);
         Ok(())
+    }
+
+    /// What has come of it, and which keys are there beside.
+    fn summary(&self) -> Result<String, Stop> {
+        let keys = self.keys()?.keys;
+        let others = keys.iter().filter(|key| key.ckn != self.to && key.state != CakState::Retired);
+        let others: Vec<_> = others.map(|key| key.ckn.as_str()).collect();
+        let beside = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
+        Ok(format!("the port has gone over to the key; beside it there is {beside}"))
     }
 
     /// Says what would be done, as far as that can be told now.
@@ -139,11 +151,11 @@ impl<'a> Rotation<'a> {
     }
 
     /// Waits until the gateway would do what `request`, a dry run, asks for.
-    fn once_allowed(&self, step: Step, request: &Request) -> Result<(), Stop> {
+    fn once_allowed(&self, step: Step, request: &Request) -> Result<KeyAnswer, Stop> {
         loop {
             let answer = self.ask(step, request)?;
             if answer.result != KeyResult::Refused {
-                return Ok(());
+                return Ok(answer);
             }
             let passes = answer.refusal.is_some_and(RefusalCode::may_pass);
             if !passes {
@@ -156,7 +168,15 @@ impl<'a> Rotation<'a> {
     /// Waits until the key is in use, whoever has seen to that.
     fn until_in_use(&self) -> Result<(), Stop> {
         loop {
-            let keys = self.keys()?;
+            let keys = match self.keys() {
+                Ok(keys) => keys,
+                // It may be starting again.
+                Err(Stop::NoGateway(_)) if Instant::now() < self.deadline => {
+                    thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(stop) => return Err(stop),
+            };
             if keys.in_use.as_ref() == Some(&self.to) && keys.secured {
                 return Ok(());
             }
@@ -257,7 +277,8 @@ enum Former {
     None,
 }
 
-/// The key in use, if that is another; else the one before it, which a rotation at the other end has left behind here.
+/// The key in use, if that is another; else the one before it, which a rotation at the other end
+/// has left behind here.
 fn former(keys: &PortKeys, to: &str) -> Former {
     let ckn = keys.in_use.as_deref().filter(|ckn| *ckn != to).or(keys.former.as_deref());
     let gone = [CakState::Retired, CakState::Leaving];
