@@ -1,14 +1,17 @@
 //! Who did what to the keys, on disk: `audit.log` in the state directory.
 //!
-//! One line of JSON for each operation that was asked for, whether it was carried out or refused, with no secret in it:
+//! One line of JSON (shown here in two) for each operation that was asked for, whether it was
+//! carried out or refused, with no secret in it:
 //!
 //! ```text
-//! {"time":"2026-11-25T09:50:15Z","port":"wan0","operation":"retire","ckn":"6d6b61","check":"0fd1...","uid":0,"pid":4711,"result":"done","reason":null}
+//! {"time":"2026-11-25T09:50:15Z","port":"wan0","operation":"retire","ckn":"6d6b61",
+//!  "check":"0fd1...","uid":0,"pid":4711,"result":"done","reason":null}
 //! ```
 //!
-//! A line is durable before the operation comes about. What cannot be written down is not done. The file is bounded: when it
-//! gets longer than [`MAX_LOG`] it becomes `audit.log.1`, in the place of the one before. Whoever wants to keep more
-//! copies it away; the file is opened for each line, so it may be moved at any time.
+//! A line is durable before the operation comes about. What cannot be written down is not done. The
+//! file is bounded: when it gets longer than [`MAX_LOG`] it becomes `audit.log.1`, in the place of
+//! the one before. Whoever wants to keep more copies it away; the file is opened for each line, so
+//! it may be moved at any time.
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
@@ -48,8 +51,8 @@ pub struct Entry<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// Writes a line for `entry`, in a directory that is made (for the owner only) if there is none. The line is durable when
-/// this returns. It goes to the log of the process too.
+/// Writes a line for `entry`, in a directory that is made (for the owner only) if there is none.
+/// The line is durable when this returns. It goes to the log of the process too.
 ///
 /// # Errors
 /// What the system says; or that others may write to the directory.

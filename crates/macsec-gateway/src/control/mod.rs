@@ -12,9 +12,9 @@
 //! > {"request":"rekey","port":"wan0"}
 //! < "no-answer"
 //! > {"request":"keys"}
-//! < {"keys":[{"port":"wan0","secured":true,"in-use":"6d6b61",...,"keys":[{"ckn":"6d6b61","state":"in-use",...}]}]}
+//! < {"keys":[{"port":"wan0","in-use":"6d6b61","keys":[{"ckn":"6d6b61",...}],...}]}
 //! > {"request":"key-activate","port":"wan0","ckn":"6d6b62","dry_run":true}
-//! < {"key":{"operation":"activate","port":"wan0","ckn":"6d6b62","result":"refused","refusal":"not-live",...}}
+//! < {"key":{"operation":"activate","result":"refused","refusal":"not-live",...}}
 //! ```
 
 mod client;

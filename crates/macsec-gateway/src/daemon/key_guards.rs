@@ -15,8 +15,8 @@ use crate::{
 
 /// What is known of a peer is too old after so many seconds.
 const FRESH: u64 = 60;
-/// For so many seconds a key has to have been in use before the one before goes: as long as the SAK of that one is
-/// received with (SAK Retire Time).
+/// For so many seconds a key has to have been in use before the one before goes: as long as the SAK
+/// of that one is received with (SAK Retire Time).
 const SETTLED: u64 = 3;
 
 /// Why something is refused.
@@ -134,7 +134,8 @@ pub(super) fn activate(status: &PortStatus, ring: &Ring, ckn: Ckn) -> Result<All
     Ok(Allowed::Do(match &mka.key_server {
         _ if key.state == CakState::InUse => "the key is in use, and stays preferred".to_owned(),
         Some(server) if !server.is_self => format!(
-            "the key is preferred here; which key is used, the key server {} says: activate it there",
+            "the key is preferred here; which key is used, the key server {} says: activate it \
+             there",
             server.sci
         ),
         _ => "the key is preferred; a SAK under it is on its way into use".to_owned(),
@@ -161,8 +162,8 @@ pub(super) fn retire(
         return Err(no_such_key(ring, ckn));
     }
     if !others_remain(mka, ring, ckn) {
-        let message = "the last key that the port can use is never retired: add another first, or take \
-                       the port's [port.mka] out of the configuration and reload";
+        let message = "the last key that the port can use is never retired: add another first, or \
+                       take the port's [port.mka] out of the configuration and reload";
         return Err(Refusal::new(LastKey, message));
     }
     if force {

@@ -1,4 +1,5 @@
-//! What operators ask of the keys of a port: it is seen whether it may be, written down, and then it comes about.
+//! What operators ask of the keys of a port: it is seen whether it may be, written down, and then
+//! it comes about.
 
 use std::{
     fmt::Display,
@@ -83,8 +84,8 @@ impl Service {
         asked.into_iter().map(list).collect()
     }
 
-    /// Does something to a key, if it may be. It is written down before it comes about, and so is a refusal; but not what was
-    /// only tried.
+    /// Does something to a key, if it may be. It is written down before it comes about, and so is a
+    /// refusal; but not what was only tried.
     pub(super) fn operate_on_key(
         &mut self,
         mut asked: Asked,

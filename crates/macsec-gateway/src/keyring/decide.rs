@@ -1,17 +1,19 @@
 //! Which keys have a participant, and how much each is preferred.
 //!
-//! Pure: no clock, no KaY. What the clock of a host says may be wrong, and may step; so a date alone takes no key away that
-//! the link lives on.
+//! Pure: no clock, no KaY. What the clock of a host says may be wrong, and may step; so a date
+//! alone takes no key away that the link lives on.
 //!
-//! - A key gets its participant at its start, not before. What has begun has begun: a clock that steps back takes nothing
-//!   away, and changes no preference.
-//! - A key that is to go, as its end has passed or as it is no longer among the port's keys, keeps its participant until
-//!   another key has been in use for two Life Times, and has a live peer. So neither the key in use nor the last live one
-//!   goes, whatever the clock says. (Only a key that is retired by force goes at once.)
-//! - If every key that has begun has ended, and none is at work, the one that ended last gets a participant: a link on an old
-//!   key can be seen and mended, one without any cannot.
-//! - Preferred are, in this order: the key that was activated by hand; keys by their start, the latest first; the fallback; what
-//!   has ended; what is no longer among the port's keys. Equals are in the order in which they are given.
+//! - A key gets its participant at its start, not before. What has begun has begun: a clock that
+//!   steps back takes nothing away, and changes no preference.
+//! - A key that is to go, as its end has passed or as it is no longer among the port's keys, keeps
+//!   its participant until another key has been in use for two Life Times, and has a live peer. So
+//!   neither the key in use nor the last live one goes, whatever the clock says. (Only a key that
+//!   is retired by force goes at once.)
+//! - If every key that has begun has ended, and none is at work, the one that ended last gets a
+//!   participant: a link on an old key can be seen and mended, one without any cannot.
+//! - Preferred are, in this order: the key that was activated by hand; keys by their start, the
+//!   latest first; the fallback; what has ended; what is no longer among the port's keys. Equals
+//!   are in the order in which they are given.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -39,7 +41,8 @@ pub struct KeyTerms {
 /// How a key goes that is no longer among the port's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leave {
-    /// It has been taken out of the configuration: it goes when another has been in use for two Life Times.
+    /// It has been taken out of the configuration: it goes when another has been in use for two
+    /// Life Times.
     Removed,
     /// It has been retired: it goes as soon as another is in use.
     Retired,
@@ -87,11 +90,11 @@ impl KeyTerms {
     }
 }
 
-/// The keys that are to have a participant at the time `now`, the most preferred first, each with its preference: less is
-/// preferred. At most [`MAX_KEYS`].
+/// The keys that are to have a participant at the time `now`, the most preferred first, each with
+/// its preference: less is preferred. At most [`MAX_KEYS`].
 ///
-/// `keys` are those of the port, and those on their way out, each CKN once. `running` are the participants that there are.
-/// `life` is the MKA Life Time.
+/// `keys` are those of the port, and those on their way out, each CKN once. `running` are the
+/// participants that there are. `life` is the MKA Life Time.
 #[must_use]
 pub fn decide(
     now: Timestamp,
@@ -142,7 +145,8 @@ fn rank(key: &KeyTerms, phase: Phase) -> impl Ord {
     (class, end, key.fallback, Reverse(key.start))
 }
 
-/// There is room for [`MAX_KEYS`]. The least preferred go without, but not the key in use, nor the last live one.
+/// There is room for [`MAX_KEYS`]. The least preferred go without, but not the key in use, nor the
+/// last live one.
 fn make_room(wanted: &mut Vec<&KeyTerms>, at_work: impl Fn(&KeyTerms) -> Option<Running>) {
     while wanted.len() > MAX_KEYS {
         let live = |key: &KeyTerms| at_work(key).is_some_and(|own| own.live);

@@ -1,12 +1,12 @@
 //! Keys that operators add, activate and retire while the gateway runs, on disk.
 //!
-//! There is one file for each port (`keys-PORT`) in the state directory, its owner's only. It has the keys that
-//! `macsec keys add` has brought, CAKs included; which key is activated; and which have been retired, so that one of
-//! the configuration does not come back with the next start.
+//! There is one file for each port (`keys-PORT`) in the state directory, its owner's only. It has
+//! the keys that `macsec keys add` has brought, CAKs included; which key is activated; and which
+//! have been retired, so that one of the configuration does not come back with the next start.
 //!
 //! - No file means that nothing of this has happened.
-//! - A file that is damaged is an error, never taken for none: a key that was retired, for whatever reason, would come
-//!   back. The port stays closed then.
+//! - A file that is damaged is an error, never taken for none: a key that was retired, for whatever
+//!   reason, would come back. The port stays closed then.
 //! - Each change is durable when it returns, or has not happened; the file is whole in any case.
 //! - Where the configuration has a key of the same CKN, that one counts, with its dates.
 //! - An exclusive lock lies on the store as long as it is open.
@@ -41,8 +41,8 @@ pub enum KeyStoreError {
     InUse(PathBuf),
     /// The file is not as it was written, or not that of this port.
     #[error(
-        "{0}: damaged key store: {1}; remove it to go on with the keys of the configuration alone: keys \
-         added are lost then, and those retired come back unless they are taken out of it"
+        "{0}: damaged key store: {1}; remove it to go on with the keys of the configuration alone: \
+         keys added are lost then, and those retired come back unless they are taken out of it"
     )]
     Damaged(PathBuf, &'static str),
     /// The system refuses.
@@ -60,7 +60,8 @@ pub struct KeyStore {
 }
 
 impl KeyStore {
-    /// Opens the store of the port `port`, in a directory that is made (for the owner only) if there is none.
+    /// Opens the store of the port `port`, in a directory that is made (for the owner only) if
+    /// there is none.
     ///
     /// # Errors
     /// [`KeyStoreError`].
@@ -126,8 +127,8 @@ impl KeyStore {
         }
     }
 
-    /// Adds a key, in the place of the one with its CKN if there is one. It is no longer retired, if it was. One that
-    /// `configured` has is there already, and only that is noted.
+    /// Adds a key, in the place of the one with its CKN if there is one. It is no longer retired,
+    /// if it was. One that `configured` has is there already, and only that is noted.
     ///
     /// # Errors
     /// [`KeyStoreError::Io`].
@@ -149,8 +150,8 @@ impl KeyStore {
         self.replace(Stored { activated: Some(ckn), ..self.stored.clone() })
     }
 
-    /// Retires a key. Its CAK goes, if it is on record. If as many are retired as are remembered, the one retired first
-    /// is forgotten, of those that `configured` does not have.
+    /// Retires a key. Its CAK goes, if it is on record. If as many are retired as are remembered,
+    /// the one retired first is forgotten, of those that `configured` does not have.
     ///
     /// # Errors
     /// [`KeyStoreError::Io`].

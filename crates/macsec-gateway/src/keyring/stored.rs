@@ -8,8 +8,9 @@
 //! sha256 ...
 //! ```
 //!
-//! A key has its CKN, its CAK, its start, its end (in seconds since 1970), and `fallback` if it is one; `-` stands for none. A retired one has its
-//! check value, as another CAK may come under the same name one day.
+//! A key has its CKN, its CAK, its start, its end (in seconds since 1970), and `fallback` if it is
+//! one; `-` stands for none. A retired one has its check value, as another CAK may come under the
+//! same name one day.
 
 use mka::{Cak, Ckn, KeyError};
 use sha2::{Digest, Sha256};

@@ -113,7 +113,8 @@ impl Port {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// The clock steps about, peers come and go, key servers choose: the link stays on the keys that it has.
+    /// The clock steps about, peers come and go, key servers choose: the link stays on the keys
+    /// that it has.
     #[test]
     fn what_the_link_lives_on_is_never_taken_away(
         keys in any_keys(),
@@ -163,7 +164,8 @@ proptest! {
         }
     }
 
-    /// No two are preferred alike, and neither other keys nor the order of the participants change who is before whom.
+    /// No two are preferred alike, and neither other keys nor the order of the participants change
+    /// who is before whom.
     #[test]
     fn the_order_is_total_and_stable(
         keys in any_keys(),

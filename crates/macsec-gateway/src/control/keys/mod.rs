@@ -82,7 +82,7 @@ enum KeysCommand {
         #[command(flatten)]
         dry: Dry,
     },
-    /// Go over to a key: wait until it is live, activate it, wait until it is in use, retire the one before
+    /// Go over to a key: wait for its peers, activate it, wait until it is in use, retire the last
     Rotate {
         /// The port
         #[arg(long, value_name = "NAME")]
@@ -148,7 +148,8 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.into()))
 }
 
-/// Does what is asked for. Exit code 1 if it is refused, or does not come about; 2 if nobody could be asked.
+/// Does what is asked for. Exit code 1 if it is refused, or does not come about; 2 if nobody could
+/// be asked.
 #[must_use]
 pub fn keys(options: &KeysOptions) -> ExitCode {
     match &options.command {

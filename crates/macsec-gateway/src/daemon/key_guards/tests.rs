@@ -45,7 +45,8 @@ fn peer(number: u8) -> MkaPeerStatus {
     }
 }
 
-/// A port with the keys 1, in use, and 2, live: each with the peers 7 and 8. It is secured and its own key server.
+/// A port with the keys 1, in use, and 2, live: each with the peers 7 and 8. It is secured and its
+/// own key server.
 fn well() -> PortStatus {
     let mut status = fixture::port();
     let mut mka = status.mka.take().expect("a KaY");

@@ -6,20 +6,26 @@ use super::{CakState, CakStatus, symptoms::Symptom};
 
 /// A key that ends within so many seconds should have a successor.
 const NEAR: u64 = 7 * 24 * 3600;
-/// A fallback that is in use for less than that may be so by chance: whoever comes first at a start.
+/// A fallback that is in use for less than that may be so by chance: whoever comes first at a
+/// start.
 const FALLBACK_PATIENCE: u64 = 3;
 
 const FALLBACK: &str =
     "no other key has a live peer: compare CKN, CAK and dates of both ends (`macsec keys list`)";
-const ENDED: &str = "it stays until another has: give both ends a key that is valid (`macsec keys add`), and look at the clock";
+const ENDED: &str = "it stays until another has: give both ends a key that is valid \
+    (`macsec keys add`), and look at the clock";
 const REMOVED: &str =
     "it stays until another has: give the other end the keys that are configured here";
-const NONE: &str = "the port is closed until one begins: give both ends a key that is valid, and look at the clock";
-const NO_SUCCESSOR: &str = "give both ends the next one in time (`macsec keys add`, or [[port.mka.key]] and `macsec reload`)";
+const NONE: &str = "the port is closed until one begins: give both ends a key that is valid, \
+    and look at the clock";
+const NO_SUCCESSOR: &str = "give both ends the next one in time (`macsec keys add`, or \
+    [[port.mka.key]] and `macsec reload`)";
 const MISSING: &str = "the other end does not have it, or not yet: add it there";
-const OTHER_CAK: &str = "the other end has likely another CAK under this CKN: retire it at both ends, and take a new CKN";
+const OTHER_CAK: &str = "the other end has likely another CAK under this CKN: retire it at both \
+    ends, and take a new CKN";
 
-/// All that looks wrong with the keys. `patience`: how long a participant may take to find its peers.
+/// All that looks wrong with the keys. `patience`: how long a participant may take to find its
+/// peers.
 pub(crate) fn of_keys(keys: &[CakStatus], patience: Duration) -> Vec<Symptom> {
     let mut symptoms = Vec::new();
     let mut add = |severe, seen: String, advice| symptoms.push(Symptom { severe, seen, advice });

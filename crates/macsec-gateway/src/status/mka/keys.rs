@@ -18,7 +18,8 @@ pub struct CakStatus {
     pub ckn: String,
     /// The check value of the CAK: the same for the same CAK everywhere, and no secret.
     pub check: String,
-    /// Where it comes from: `configuration`, `store` (`macsec keys add`), or `none` if it is neither's any more.
+    /// Where it comes from: `configuration`, `store` (`macsec keys add`), or `none` if it is
+    /// neither's any more.
     pub source: String,
     /// From when on it is valid; `None`: always was.
     pub start: Option<String>,
@@ -91,8 +92,8 @@ pub(crate) struct Fare {
     pub(crate) state_age: Duration,
 }
 
-/// The keys of `ring` at the time `now`, and those on their way out, with how they fare. `peers`: how many live peers the
-/// principal participant has. `life`: the MKA Life Time.
+/// The keys of `ring` at the time `now`, and those on their way out, with how they fare. `peers`:
+/// how many live peers the principal participant has. `life`: the MKA Life Time.
 pub(crate) fn cak_statuses(
     now: Timestamp,
     ring: &Ring,

@@ -128,7 +128,8 @@ fn while_frames_pass(hosts: &mut Hosts, mut rotations: Vec<Child>) -> Vec<String
         .collect()
 }
 
-/// The recipe, whichever end is done first, and with the rotation at one end after the other or at both at once.
+/// The recipe, whichever end is done first, and with the rotation at one end after the other or at
+/// both at once.
 #[test]
 fn a_roll_loses_no_frame_in_whatever_order_the_ends_are_done() {
     let Some(couple) = Couple::new() else { return };
@@ -346,7 +347,8 @@ fn what_may_not_be_done_is_refused_and_written_down() {
     right.stop();
 }
 
-/// A key that is in use can be retired by force, if another is there. That is an outage unless it is live.
+/// A key that is in use can be retired by force, if another is there. That is an outage unless it
+/// is live.
 #[test]
 fn a_key_in_use_is_retired_by_force() {
     let Some(couple) = Couple::new() else { return };
