@@ -451,6 +451,33 @@ proptest! {
     }
 }
 
+/// An insider numbers a message in the name of a member as high as can be, so that all that the member says counts as replayed.
+/// It learns of that from our lists and takes a new MI; if it does not hear us just then, what it says once we hear each
+/// other again proves by our numbers that it is new. A key server that was lost by its only peer was locked out for good.
+#[test]
+fn a_number_that_an_insider_has_forged_locks_nobody_out_for_good() {
+    for (victim, forged_as) in [(0, 1), (1, 0)] {
+        for other_sci in [false, true] {
+            for forged_after in [0, 3, 10, 20].map(seconds) {
+                let mut lab = secured(&[16, 32]);
+                lab.stop_data();
+                lab.lan.set_links(Link { cut: true, ..Link::CLEAN });
+                let mut basic = basic_of(&lab.lan[forged_as]);
+                basic.actor.mn = u32::MAX;
+                if other_sci {
+                    basic.sci = lab::sci(0x40);
+                }
+                lab.lan.run_for(forged_after);
+                let frame = encode(&Body::new(basic), &cak(), basic.sci.mac());
+                lab.lan.inject(victim, &frame);
+                lab.lan.run_for(seconds(10));
+                lab.lan.set_links(Link::CLEAN);
+                lab.secured_within(seconds(12));
+            }
+        }
+    }
+}
+
 /// A key server that gives a SAK which is in use to another member, too, as some do for a Life Time: that one may have our SSCI
 /// now. The machines saw to it that nobody begins to transmit with such a SAK, but who did already went on.
 #[test]

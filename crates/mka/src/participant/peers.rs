@@ -183,7 +183,7 @@ impl PeerTable {
         listed: Option<u32>,
     ) -> Result<Change, Refusal> {
         let (mi, mn) = (basic.actor.mi, basic.actor.mn);
-        self.check(now, basic)?;
+        self.check(now, basic, listed.is_some())?;
         // Who has heard less of us than the live peer of the same SCI is an instance from before that one: this message was
         // held up, or is replayed.
         let listed = listed.filter(|listed| {
@@ -222,7 +222,7 @@ impl PeerTable {
         Ok(change)
     }
 
-    fn check(&self, now: Duration, basic: &Basic) -> Result<(), Refusal> {
+    fn check(&self, now: Duration, basic: &Basic, fresh: bool) -> Result<(), Refusal> {
         let (mi, mn) = (basic.actor.mi, basic.actor.mn);
         if mn == 0 {
             return Err(Refusal::MessageNumber);
@@ -236,8 +236,10 @@ impl PeerTable {
             };
         }
         match self.forgotten.iter().find(|forgotten| forgotten.mi == mi) {
+            // Whoever lists what we have sent since the peer was forgotten is no replay, however low its number: somebody
+            // has made up a higher one in its name.
             Some(forgotten)
-                if mn <= forgotten.mn
+                if (mn <= forgotten.mn && !fresh)
                     || forgotten.replaced_until.is_some_and(|until| now < until) =>
             {
                 Err(Refusal::MessageNumber)
@@ -307,7 +309,7 @@ impl PeerTable {
     /// Never takes `mi` for a peer: it is ours. Nor the one that was, as long as it is remembered.
     pub(crate) fn disown(&mut self, mi: Mi) {
         if let Some(former) = self.own.replace(mi) {
-            self.remember(former, u32::MAX, None);
+            self.remember(former, u32::MAX, Some(Duration::MAX));
         }
     }
 
@@ -427,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn message_numbers_only_rise_even_for_one_forgotten() {
+    fn message_numbers_only_rise_but_for_one_forgotten_that_has_heard_us_since() {
         let mut peers = table();
         assert_eq!(peers.hear(HALF, &basic(1, 0, 1), Some(1)), Err(Refusal::MessageNumber));
         peers.hear(HALF, &basic(1, 7, 1), Some(1)).unwrap();
@@ -435,8 +437,12 @@ mod tests {
         assert_eq!(peers.hear(HALF, &basic(1, 8, 2), Some(1)), Err(Refusal::Sci));
         peers.expire(HALF + LIFE).unwrap();
         let later = HALF + 2 * LIFE;
-        assert_eq!(peers.hear(later, &basic(1, 7, 1), Some(1)), Err(Refusal::MessageNumber));
-        peers.hear(later, &basic(1, 8, 1), Some(1)).unwrap();
+        assert_eq!(peers.hear(later, &basic(1, 7, 1), None), Err(Refusal::MessageNumber));
+        assert!(peers.hear(later, &basic(1, 5, 1), Some(1)).unwrap().live);
+        assert_eq!(peers.hear(later, &basic(1, 5, 1), Some(1)), Err(Refusal::MessageNumber));
+        peers.disown(Mi([7; 12]));
+        peers.disown(Mi([8; 12]));
+        assert_eq!(peers.hear(later, &basic(7, 1, 2), Some(1)), Err(Refusal::MessageNumber));
     }
 
     /// Pitfall 24: a restarted peer takes its own place as soon as it has proved live, and not before.
