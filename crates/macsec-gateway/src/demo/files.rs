@@ -12,6 +12,13 @@ use zeroize::Zeroizing;
 
 use super::topology::{End, TAP};
 
+/// The name of the port of each gateway.
+pub const PORT: &str = "wan0";
+/// The CKN of the CAK that the gateways begin with: "demo".
+pub const PRIMARY: &str = "64656d6f";
+/// The CKN of the CAK that they fall back on: "fallback".
+pub const FALLBACK: &str = "66616c6c6261636b";
+
 /// The files of one gateway.
 pub struct Files {
     /// The configuration.
@@ -40,7 +47,7 @@ impl Files {
              namespace = \"macsec-demo\"\n\
              \n\
              [[port]]\n\
-             name = \"wan0\"\n\
+             name = \"{PORT}\"\n\
              uplink = \"{}\"\n\
              isolation = \"filter\"\n\
              tap = \"{TAP}\"\n\
@@ -51,13 +58,14 @@ impl Files {
     }
 }
 
-/// Writes the configurations of both gateways, and a fresh CAK for them, which nobody else has.
-/// Gateway A is to be the key server.
+/// Writes the configurations of both gateways, and for them a fresh CAK and one to fall back on,
+/// which nobody else has. Gateway A is to be the key server.
 ///
 /// # Errors
 /// Those of the random number generator and of the files.
 pub fn write_mka(directory: &Path, suite: CipherSuite) -> io::Result<()> {
     write_key(&directory.join("cak"), suite.key_len())?;
+    write_key(&directory.join("fallback"), suite.key_len())?;
     for end in End::BOTH {
         let files = Files::of(end, directory);
         let priority = match end {
@@ -67,9 +75,14 @@ pub fn write_mka(directory: &Path, suite: CipherSuite) -> io::Result<()> {
         let text = format!(
             "{}\
              [port.mka]\n\
-             ckn = \"64656d6f\"\n\
+             ckn = \"{PRIMARY}\"\n\
              cak_file = \"cak\"\n\
-             key_server_priority = {priority}\n",
+             key_server_priority = {priority}\n\
+             \n\
+             [[port.mka.key]]\n\
+             ckn = \"{FALLBACK}\"\n\
+             cak_file = \"fallback\"\n\
+             fallback = true\n",
             files.head(end, suite)
         );
         write_private(&files.config, text.as_bytes())?;
@@ -122,10 +135,18 @@ fn sci(end: End) -> Sci {
 
 /// Writes a fresh key of `len` octets, as hexadecimal digits.
 fn write_key(path: &Path, len: usize) -> io::Result<()> {
+    write_private(path, fresh_key(len)?.as_bytes())
+}
+
+/// A fresh key of `len` octets, 32 at the most, as hexadecimal digits.
+///
+/// # Errors
+/// Those of the random number generator.
+pub fn fresh_key(len: usize) -> io::Result<Zeroizing<String>> {
     let mut key = Zeroizing::new([0; 32]);
     let key = &mut key[..len];
     getrandom::fill(key).map_err(io::Error::other)?;
-    write_private(path, Zeroizing::new(hex::encode(&*key)).as_bytes())
+    Ok(Zeroizing::new(hex::encode(&*key)))
 }
 
 /// Writes a new file that only its owner may read.

@@ -13,14 +13,15 @@ use std::{
 use macsec::{COUNTERS, CounterScope};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::{
-    files::Files,
+    files::{Files, PORT},
     guard::Guard,
     topology::{End, Topology},
 };
 use crate::{
-    control::{self, ControlError, Reply, Request},
+    control::{self, ControlError, KeyAnswer, PortKeys, Reply, Request, SecretText},
     status::{PortStatus, SecyStatus},
 };
 
@@ -110,6 +111,58 @@ impl Gateway {
             Ok(Reply::Changes(_)) => Ok(()),
             Ok(Reply::Refused(reasons)) => Err(self.failure(&reasons.join("; "))),
             Ok(_) => Err(self.failure("does not say whether there will be a new SAK")),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Adds a CAK, as `macsec keys add` does.
+    ///
+    /// # Errors
+    /// As [`Gateway::keys`].
+    pub fn add_key(&self, ckn: &str, cak: &str) -> io::Result<KeyAnswer> {
+        let cak = SecretText(Zeroizing::new(cak.to_owned()));
+        let (port, ckn) = (PORT.to_owned(), ckn.to_owned());
+        let (start, end, fallback, dry_run) = (None, None, false, false);
+        self.ask_key(&Request::KeyAdd { port, ckn, cak, start, end, fallback, dry_run })
+    }
+
+    /// Prefers a CAK, as `macsec keys activate` does.
+    ///
+    /// # Errors
+    /// As [`Gateway::keys`].
+    pub fn activate_key(&self, ckn: &str) -> io::Result<KeyAnswer> {
+        let (port, ckn) = (PORT.to_owned(), ckn.to_owned());
+        self.ask_key(&Request::KeyActivate { port, ckn, dry_run: false })
+    }
+
+    /// Takes a CAK out of use, as `macsec keys retire` does.
+    ///
+    /// # Errors
+    /// As [`Gateway::keys`].
+    pub fn retire_key(&self, ckn: &str, force: bool) -> io::Result<KeyAnswer> {
+        let (port, ckn) = (PORT.to_owned(), ckn.to_owned());
+        self.ask_key(&Request::KeyRetire { port, ckn, force, dry_run: false })
+    }
+
+    fn ask_key(&self, request: &Request) -> io::Result<KeyAnswer> {
+        match control::ask(&self.files.socket, request) {
+            Ok(Reply::Key(answer)) => Ok(answer),
+            Ok(_) => Err(self.failure("does not say what has become of a key")),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    /// Its CAKs, as `macsec keys list` shows them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn keys(&self) -> io::Result<PortKeys> {
+        let request = Request::Keys { port: Some(PORT.to_owned()) };
+        match control::ask(&self.files.socket, &request) {
+            Ok(Reply::Keys(ports)) => {
+                ports.into_iter().next().ok_or_else(|| self.failure("has no port"))
+            }
+            Ok(_) => Err(self.failure("does not say which keys it has")),
             Err(error) => Err(io::Error::other(error)),
         }
     }

@@ -5,6 +5,7 @@
 //! anybody would run it, asked by its control socket. The clouds exchange UDP and TCP, a tap
 //! listens to the wire, and an attacker on the wire tampers, replays and injects.
 
+pub mod fallback;
 pub mod files;
 pub mod gateway;
 pub mod guard;
@@ -34,7 +35,7 @@ use self::{
     gateway::{Gateway, Status},
     guard::Guard,
     report::{MkaObserved, Observed, Report},
-    rotation::Rotations,
+    rotation::{Kind, Rotations},
     topology::{End, Topology},
     traffic::{Control, Traffic, TrafficResult},
     wire::{Attacker, Attacks, Shared, WireTaps},
@@ -56,8 +57,14 @@ With MKA, JSON has:
                                from cold and at once, until both ends are secured
   sak_rotations                new SAKs in use at both ends, with the old one deleted,
                                while the clouds talk: one in 5 s at least, 3 in 15 s
+  cak_rotations                those of them that were of the CAK, which is retired at
+                               both ends: one, if the clouds talk for 10 s at least
   frames_lost_during_rotation  datagrams of that time, both ways, that never came, by
                                their sequence numbers
+  fallback_ms                  from the moment at which gateway B has a wrong CAK, until
+                               both ends use the one to fall back on; most of that is the
+                               Life Time of 6 s that the key server takes to notice
+  frames_lost_during_fallback  datagrams of that time, both ways, that never came
   recovered_after_restart_ms   from the start of the process that replaces a gateway
                                killed afterwards, until a datagram has come each way";
 
@@ -66,7 +73,7 @@ With MKA, JSON has:
 #[command(after_help = FIGURES)]
 pub struct Options {
     /// How long the clouds talk to each other
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub seconds: u32,
 
     /// Cipher suite: gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128 or gcm-aes-xpn-256
@@ -129,8 +136,8 @@ fn get_privileges() -> Result<(), Box<dyn Error>> {
 }
 
 /// Tells the demo's story, and gathers what everyone saw: the gateways start, the clouds talk, the
-/// attacker strikes; with MKA, SAKs are replaced meanwhile, and then a gateway is killed and
-/// started again.
+/// attacker strikes; with MKA, SAKs and the CAK are replaced meanwhile, then one end gets a wrong CAK,
+/// and at last a gateway is killed and started again.
 fn observe(options: &Options, program: &Path, topology: &Topology) -> io::Result<Observed> {
     // First, so that nothing is sent that they do not see.
     let taps = WireTaps::open(topology)?;
@@ -166,18 +173,30 @@ fn observe(options: &Options, program: &Path, topology: &Topology) -> io::Result
         mka: None,
     };
     if !options.static_keys {
-        let (recovered, wire) = talked.next_taps.listen(&Shared::default(), || {
-            restart(topology, &guard, &mut gateways[End::A as usize])
-        })?;
+        let ((fallen_back, recovered), wire) =
+            talked.next_taps.listen(&Shared::default(), || {
+                let fallen_back = fallback::fall_back(topology, &mut gateways)?;
+                if let (false, Some(took)) = (options.json, fallen_back.took) {
+                    println!();
+                    println!(
+                        "  gateway B got a wrong CAK: both ends use the fallback after {} ms",
+                        took.as_millis()
+                    );
+                }
+                let a = &mut gateways[End::A as usize];
+                Ok((fallen_back, restart(topology, &guard, a)?))
+            })?;
         if let (false, Some(recovered)) = (options.json, recovered) {
             let ms = recovered.as_millis();
-            println!();
             println!("  gateway A killed and started again: datagrams pass after {ms} ms");
         }
         observed.mka = Some(MkaObserved {
             up,
             rotations: talked.rotations,
             required_rotations: rotation::required(options.seconds),
+            rolls: talked.rolls,
+            required_rolls: rotation::required_rolls(options.seconds),
+            fallen_back,
             recovered,
             wire,
         });
@@ -191,6 +210,7 @@ struct Talked {
     traffic: TrafficResult,
     attacks: Attacks,
     rotations: u32,
+    rolls: u32,
     gateways: [Status; 2],
     /// For what comes next: opened before the talk's are closed, so that nothing is missed.
     next_taps: WireTaps,
@@ -206,7 +226,7 @@ fn talk(
 ) -> io::Result<Talked> {
     let duration = Duration::from_secs(options.seconds.into());
     let mut attacker = Attacker::open(topology)?;
-    let mut rotations = Rotations::new(duration);
+    let mut rotations = Rotations::new(duration)?;
     let traffic = Traffic::connect(topology)?;
     let control = Control::default();
     let (elapsed, traffic) = thread::scope(|scope| {
@@ -227,10 +247,10 @@ fn talk(
                 }
             }
             if !options.static_keys
-                && let Some(took) = rotations.go_on(elapsed, gateways)?
+                && let Some((kind, took)) = rotations.go_on(elapsed, gateways)?
                 && !options.json
             {
-                print_rotation(elapsed, rotations.done(), took);
+                print_rotation(elapsed, rotations.done(), kind, took);
             }
             Ok(())
         };
@@ -250,6 +270,7 @@ fn talk(
         traffic,
         attacks: attacker.attacks(),
         rotations: rotations.done(),
+        rolls: rotations.rolls(),
         gateways: settle(gateways)?,
         next_taps: WireTaps::open(topology)?,
     })
@@ -309,9 +330,13 @@ fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: Attacks) {
     );
 }
 
-fn print_rotation(elapsed: Duration, number: u32, took: Duration) {
+fn print_rotation(elapsed: Duration, number: u32, kind: Kind, took: Duration) {
+    let what = match kind {
+        Kind::Sak => "the former SAK is gone",
+        Kind::Cak => "CAK rolled, the former CAK and SAK are gone",
+    };
     println!(
-        "  {:>3} s   SAK rotation {number}: the former SAK is gone, {:.1} s after the request",
+        "  {:>3} s   rotation {number}: {what}, {:.1} s after the request",
         elapsed.as_secs(),
         took.as_secs_f64()
     );

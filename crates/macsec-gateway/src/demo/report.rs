@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    fallback::FallenBack,
     gateway::Status,
     topology::End,
     traffic::TrafficResult,
@@ -65,9 +66,18 @@ pub struct MkaReport {
     pub sak_rotations: u32,
     /// How many there have to be in as much time.
     pub sak_rotations_required: u32,
+    /// Those of them that were of the CAK as well: the former CAK is retired at both ends.
+    pub cak_rotations: u32,
+    /// How many of these there have to be.
+    pub cak_rotations_required: u32,
     /// Of all datagrams that the clouds sent meanwhile, both ways, by their sequence numbers: those
     /// that never came.
     pub frames_lost_during_rotation: u64,
+    /// Milliseconds from the moment at which gateway B has a wrong CAK until both ends use the one to
+    /// fall back on. None if that did not come about.
+    pub fallback_ms: Option<u64>,
+    /// Of all datagrams that the clouds sent meanwhile, those that never came.
+    pub frames_lost_during_fallback: u64,
     /// Milliseconds from the start of the process that replaces a gateway that was killed until a
     /// datagram sent after it had come through, each way. None if that did not come about.
     pub recovered_after_restart_ms: Option<u64>,
@@ -99,10 +109,16 @@ pub struct MkaObserved {
     pub rotations: u32,
     /// How many there have to be.
     pub required_rotations: u32,
+    /// How many of them were of the CAK.
+    pub rolls: u32,
+    /// How many of these there have to be.
+    pub required_rolls: u32,
+    /// How the gateways fared with a wrong CAK at one end.
+    pub fallen_back: FallenBack,
     /// From the start of the process that replaces one that was killed until datagrams had come
     /// through both ways, if they have.
     pub recovered: Option<Duration>,
-    /// What a tap on the wire saw from the kill on.
+    /// What a tap on the wire saw after the talk.
     pub wire: WireCounts,
 }
 
@@ -112,11 +128,16 @@ impl Report {
     pub fn new(observed: Observed) -> Self {
         let Observed { cipher_suite, seconds, attacks, wire, traffic, gateways, mka } = observed;
         let later = mka.as_ref().map(|mka| mka.wire).unwrap_or_default();
+        let lost = |of: &TrafficResult| of.udp_a_to_b.lost() + of.udp_b_to_a.lost();
         let mka = mka.map(|mka| MkaReport {
             mka_up_ms: milliseconds(mka.up),
             sak_rotations: mka.rotations,
             sak_rotations_required: mka.required_rotations,
-            frames_lost_during_rotation: traffic.udp_a_to_b.lost() + traffic.udp_b_to_a.lost(),
+            cak_rotations: mka.rolls,
+            cak_rotations_required: mka.required_rolls,
+            frames_lost_during_rotation: lost(&traffic),
+            fallback_ms: mka.fallen_back.took.map(milliseconds),
+            frames_lost_during_fallback: lost(&mka.fallen_back.traffic),
             recovered_after_restart_ms: mka.recovered.map(milliseconds),
         });
         let b = &gateways[End::B as usize];
@@ -215,6 +236,17 @@ impl Report {
                 done >= required,
                 format!("{done} SAK rotations were completed, of {required} at least"),
             );
+            let (done, required) = (mka.cak_rotations, mka.cak_rotations_required);
+            must(
+                done >= required,
+                format!("{done} CAK rotations were completed, of {required} at least"),
+            );
+            must(
+                mka.fallback_ms.is_some(),
+                "with a wrong CAK at one end, the fallback did not take over".to_owned(),
+            );
+            let lost = mka.frames_lost_during_fallback;
+            must(lost == 0, format!("{lost} datagrams were lost while the fallback took over"));
             must(
                 mka.recovered_after_restart_ms.is_some(),
                 "nothing came through after the restart".to_owned(),
@@ -239,7 +271,13 @@ impl Report {
             println!("  MKA: from cold to secured    {:>9} ms", mka.mka_up_ms);
             let too_short = if mka.sak_rotations_required == 0 { "   one takes 3 s" } else { "" };
             println!("  SAK rotations under traffic  {:>9}{too_short}", mka.sak_rotations);
+            println!("  CAK rotations among them     {:>9}", mka.cak_rotations);
             println!("  datagrams lost meanwhile     {:>9}", mka.frames_lost_during_rotation);
+            match mka.fallback_ms {
+                Some(ms) => println!("  wrong CAK, on fallback after {ms:>9} ms"),
+                None => println!("  wrong CAK, and NOT on the fallback"),
+            }
+            println!("  datagrams lost meanwhile     {:>9}", mka.frames_lost_during_fallback);
             match mka.recovered_after_restart_ms {
                 Some(ms) => println!("  killed, and back at work in  {ms:>9} ms"),
                 None => println!("  killed, and NOT back at work"),
@@ -313,6 +351,9 @@ mod tests {
             up: ms(450),
             rotations: 3,
             required_rotations: 3,
+            rolls: 1,
+            required_rolls: 1,
+            fallen_back: FallenBack { took: Some(ms(6100)), traffic: good().traffic },
             recovered: Some(ms(300)),
             wire: WireCounts::default(),
         };
@@ -339,7 +380,10 @@ mod tests {
         for (name, value) in [
             ("mka_up_ms", 450),
             ("sak_rotations", 3),
+            ("cak_rotations", 1),
             ("frames_lost_during_rotation", 0),
+            ("fallback_ms", 6100),
+            ("frames_lost_during_fallback", 0),
             ("recovered_after_restart_ms", 300),
         ] {
             assert_eq!(json[name], value, "{name}");
@@ -351,7 +395,12 @@ mod tests {
     #[test]
     fn whatever_does_not_hold_with_mka_fails_the_run() {
         type Spoil = fn(&mut Observed, fn(&mut Observed) -> &mut MkaObserved);
-        let spoils: [(&str, Spoil); 6] = [
+        let spoils: [(&str, Spoil); 9] = [
+            ("0 CAK rotations were completed, of 1", |o, mka| mka(o).rolls = 0),
+            ("the fallback did not take over", |o, mka| mka(o).fallen_back.took = None),
+            ("1 datagrams were lost while the fallback", |o, mka| {
+                mka(o).fallen_back.traffic.udp_a_to_b.received -= 1;
+            }),
             ("2 SAK rotations were completed, of 3", |o, mka| mka(o).rotations = 2),
             ("nothing came through after", |o, mka| mka(o).recovered = None),
             ("1 frames in clear", |o, mka| mka(o).wire.plaintext = 1),

@@ -101,8 +101,11 @@ impl KeyStore {
                 end: key.end,
                 fallback: key.fallback,
             });
-        let others =
-            added.iter().filter(|key| !configured.iter().any(|other| other.ckn == key.ckn));
+        // One that was retired makes room for another under its name.
+        let counts = |other: &MkaKey| !is_retired(other.ckn, other.cak.check);
+        let others = added
+            .iter()
+            .filter(|key| !configured.iter().any(|other| other.ckn == key.ckn && counts(other)));
         let of_store = others.map(|key| RingKey {
             ckn: key.ckn,
             cak: key.cak(),
