@@ -142,8 +142,8 @@ impl<R: Random> Kay<R> {
         let Some(slot) = self.slots.get_mut(ckn) else { return };
         if let Some(agreed) = slot.participant.take_agreed_sak() {
             slot.agreed = Some(agreed);
+            self.slots.supersede_by(ckn);
         }
-        self.follow(now, ckn);
         if self.principal().is_some_and(|principal| principal.ckn() == ckn) {
             self.note_sak(now, reason);
         }

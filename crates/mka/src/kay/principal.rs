@@ -4,9 +4,10 @@
 //!   principal one is live there as well, so nobody is left behind. Nobody is about to join then, and the last SAK has
 //!   taken the place of the one before: that we transmit with it is told in one participant, and the next SAK would
 //!   come in another, perhaps before that.
-//! - **All others follow** the participant in which the key server sends them a SAK.
-//! - **Who has no live peer left gives way** to one that has: of those the one with the best key server, and the most
-//!   preferred of these.
+//! - **All others follow** the participant in which the key server has sent them the last SAK: also if they find out only
+//!   later that who sent it is key server of the present one as well.
+//! - **Who has no live peer left gives way** to one that has: of those the one with the best key server; of these one with
+//!   a SAK to be followed, or the most preferred.
 //! - The SAK of another key server than the present principal participant's is kept, and not followed as long as that has a
 //!   live peer. Whoever has but one of the CAKs, the fallback say, does not get those over who have another in use.
 //!
@@ -44,11 +45,17 @@ impl<R: Random> Slots<R> {
         let live = || self.iter().filter(|slot| slot.participant.has_session());
         let present = self.principal();
         let Some(present) = present.filter(|slot| slot.participant.has_session()) else {
-            let best = live().min_by_key(|slot| server(&slot.participant));
+            let best = live()
+                .min_by_key(|slot| (server(&slot.participant), slot.to_be_followed().is_none()));
             return best.or(present).or(self.iter().next());
         };
         let ours = |slot: &&Slot<R>| slot.participant.key_server() == KeyServer::Us;
-        if !at_rest || !ours(&present) {
+        if !ours(&present) {
+            let server = present.participant.server_rank().map(|(_, sci)| sci);
+            let follows = |slot: &&Slot<R>| server.is_some() && slot.to_be_followed() == server;
+            return live().find(follows).or(Some(present));
+        }
+        if !at_rest {
             return Some(present);
         }
         let better = live().filter(ours).find(|slot| {
@@ -67,18 +74,6 @@ impl<R: Random> Kay<R> {
         let at_rest = self.port.state() != CpState::Transmitting && !self.rollover_is_under_way();
         let best = self.slots.best(at_rest).map(|slot| *slot.participant.ckn());
         self.make_principal(now, best);
-    }
-
-    /// Goes over to the participant `ckn`, in which its key server has sent us a SAK; unless we follow another.
-    pub(super) fn follow(&mut self, now: Duration, ckn: &Ckn) {
-        let Some(slot) = self.slots.get(ckn) else { return };
-        let server = |slot: &Slot<R>| slot.participant.server_rank().map(|(_, sci)| sci);
-        let follows_another = self.slots.principal().is_some_and(|present| {
-            present.participant.has_session() && server(present) != server(slot)
-        });
-        if !follows_another {
-            self.make_principal(now, Some(*ckn));
-        }
     }
 
     fn make_principal(&mut self, now: Duration, ckn: Option<Ckn>) {

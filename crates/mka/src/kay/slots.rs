@@ -8,7 +8,8 @@ use macsec::{Ki, Sci};
 
 use super::Kay;
 use crate::{
-    AgreedSak, Cak, Ckn, Event, Participant, ParticipantCounters, ParticipantError, Random,
+    AgreedSak, Cak, Ckn, Event, KeyServer, Mi, Participant, ParticipantCounters, ParticipantError,
+    Random,
 };
 
 /// How many participants a KaY has at the most: the CAK in use, the next one, a fallback, and as many again on their
@@ -46,6 +47,19 @@ pub(super) struct Slot<R> {
     pub(super) principal: bool,
     /// A SAK that waits for our SSCI, or for the participant to become the principal one.
     pub(super) agreed: Option<AgreedSak>,
+}
+
+impl<R: Random> Slot<R> {
+    /// Which key server has sent a SAK that is not followed yet, and is key server still.
+    pub(super) fn to_be_followed(&self) -> Option<Sci> {
+        let maker = KeyServer::Peer(Mi::of_ki(self.agreed.as_ref()?.key.ki()));
+        let server = self.participant.server_rank();
+        server.filter(|_| self.participant.key_server() == maker).map(|(_, sci)| sci)
+    }
+
+    fn maker_of_agreed(&self) -> Option<Sci> {
+        self.participant.sci_of(Mi::of_ki(self.agreed.as_ref()?.key.ki()))
+    }
 }
 
 /// The participants, the most preferred first. Each takes more room than all the rest of a KaY, so there is room for
@@ -95,6 +109,20 @@ impl<R: Random> Slots<R> {
     /// Whether a peer is live in any participant.
     pub(super) fn is_live(&self, sci: Sci) -> bool {
         self.slots.iter().any(|slot| slot.participant.live_scis().any(|live| live == sci))
+    }
+
+    /// A SAK has been agreed on in the participant `ckn`. What its maker has sent in others, and is not in use yet, is not to
+    /// be followed any more.
+    pub(super) fn supersede_by(&mut self, ckn: &Ckn) {
+        let maker = self.get(ckn).and_then(Slot::maker_of_agreed);
+        for slot in self.slots.iter_mut().filter(|slot| slot.participant.ckn() != ckn) {
+            if maker.is_some()
+                && slot.maker_of_agreed() == maker
+                && let Some(AgreedSak { key, .. }) = slot.agreed.take()
+            {
+                slot.participant.forget_sak(key.ki());
+            }
+        }
     }
 
     /// What has happened next, and to whom.

@@ -6,7 +6,7 @@ use core::time::Duration;
 use macsec::{An, Ki, Sci};
 
 use super::{Participant, election::KeyServer};
-use crate::Random;
+use crate::{Mi, Random};
 
 /// What a participant is told of its port beyond its own keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,11 @@ impl<R: Random> Participant<R> {
                 Some((heard.priority, heard.sci))
             }
         }
+    }
+
+    /// The SCI of the peer with the MI `mi`, if we have heard it.
+    pub(crate) fn sci_of(&self, mi: Mi) -> Option<Sci> {
+        Some(self.peers.get(mi)?.heard?.sci)
     }
 
     /// The ANs that peers say they use.

@@ -1,0 +1,271 @@
+//! Several CAKs at once, by seed: what is added, removed and preferred where and when, in whatever order, costs no frame as
+//! long as there is a CAK that all have; and all come back when the network does.
+//!
+//! `MKA_SIMULATIONS=5000` runs so many cases of each property instead of 24.
+
+mod data_plane;
+mod kay_lab;
+mod lab;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kay_lab::KayLab;
+use lab::{bad_link, cases, config, millis, seconds};
+use macsec::CipherSuite;
+use mka::{KayConfig, Suites};
+use netem::{Dice, Link};
+use proptest::prelude::*;
+
+const DATA: Duration = millis(30);
+const CAKS: u8 = 3;
+/// After so long a CAK that all have been given is one in which all are live.
+const LIVE: Duration = seconds(5);
+
+fn lab(seed: u64, members: usize, slowest: u64) -> KayLab {
+    let mut dice = Dice::new(seed ^ 0xca5);
+    let suite = CipherSuite::ALL[dice.below(4) as usize];
+    let configs: Vec<_> = (1..=members as u8)
+        .map(|station| {
+            let mut config = KayConfig::new(config(station));
+            config.participant.priority = 16 + 16 * dice.below(3) as u8;
+            config.participant.version = 1 + dice.below(3) as u8;
+            config.participant.suites = Suites::new(&[suite]).unwrap();
+            config.participant.rekey_on_member_loss = dice.chance(300);
+            config
+        })
+        .collect();
+    let mut lab = KayLab::new(seed, &configs);
+    for index in 0..members {
+        lab.lan[index].order_delay = millis(dice.below(slowest));
+    }
+    let jitter = millis(dice.below(20));
+    lab.lan.set_links(Link { jitter, ..Link::CLEAN });
+    lab.secured_within(seconds(20));
+    lab.lan.run_for(seconds(5));
+    lab
+}
+
+/// What an operator may do, and what a network and a data plane may.
+#[derive(Clone, Debug)]
+enum Act {
+    Wait(u64),
+    Add(usize, u8, u32),
+    Remove(usize, u8),
+    /// At all ends, in an order of its own and with so much time in between.
+    RemoveEverywhere(usize, u8, u64),
+    Prefer(usize, u8, u32),
+    Rekey,
+    Restart(usize),
+    Link(usize, bool),
+    Cut(usize, usize),
+    Heal,
+}
+
+fn who() -> impl Strategy<Value = usize> {
+    0..4usize
+}
+
+fn operator() -> impl Strategy<Value = Act> {
+    let (cak, preference) = (0..CAKS, 0..5u32);
+    prop_oneof![
+        2 => (0..8_000u64).prop_map(Act::Wait),
+        2 => (0..400u64).prop_map(Act::Wait),
+        3 => (who(), cak.clone(), preference.clone()).prop_map(|(at, cak, how)| Act::Add(at, cak, how)),
+        3 => (who(), cak.clone()).prop_map(|(at, cak)| Act::Remove(at, cak)),
+        2 => (who(), cak.clone(), 0..800u64)
+            .prop_map(|(at, cak, gap)| Act::RemoveEverywhere(at, cak, gap)),
+        2 => (who(), cak, preference).prop_map(|(at, cak, how)| Act::Prefer(at, cak, how)),
+        1 => Just(Act::Rekey),
+    ]
+}
+
+fn trouble() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => operator(),
+        1 => who().prop_map(Act::Restart),
+        1 => (who(), any::<bool>()).prop_map(|(at, up)| Act::Link(at, up)),
+        1 => (who(), who()).prop_map(|(from, to)| Act::Cut(from, to)),
+        1 => Just(Act::Heal),
+    ]
+}
+
+/// The CAK that all begin with has a name and a value of its own.
+fn add_cak(lab: &mut KayLab, at: usize, cak: u8, preference: u32) {
+    let value = if cak == 0 { 0x42 } else { cak };
+    lab.lan.with(at, |station, now| station.add_cak_as(now, value, cak, preference));
+}
+
+/// Who has had which CAK since when.
+struct Ring {
+    since: BTreeMap<(usize, u8), Duration>,
+}
+
+impl Ring {
+    fn new(members: usize) -> Self {
+        Self { since: (0..members).map(|at| ((at, 0), Duration::ZERO)).collect() }
+    }
+
+    fn had_by_all(&self, lab: &KayLab, cak: u8) -> bool {
+        (0..lab.lan.len()).all(|at| {
+            self.since.get(&(at, cak)).is_some_and(|since| *since + LIVE <= lab.lan.now())
+        })
+    }
+
+    /// Whether all can do without this one.
+    fn spares(&self, lab: &KayLab, cak: u8) -> bool {
+        (0..CAKS).any(|other| other != cak && self.had_by_all(lab, other))
+    }
+
+    fn add(&mut self, lab: &mut KayLab, at: usize, cak: u8, preference: u32) {
+        let now = lab.lan.now();
+        if self.since.insert((at, cak), now).is_none() {
+            add_cak(lab, at, cak, preference);
+        } else {
+            lab.lan.with(at, |station, now| station.prefer(now, cak, preference));
+        }
+    }
+
+    fn remove(&mut self, lab: &mut KayLab, at: usize, cak: u8) {
+        if self.since.remove(&(at, cak)).is_some() {
+            lab.lan.with(at, |station, now| station.remove_cak(now, cak));
+        }
+    }
+}
+
+fn act(lab: &mut KayLab, ring: &mut Ring, links: Link, act: &Act) {
+    let members = lab.lan.len();
+    let at = |at: usize| at % members;
+    match *act {
+        Act::Wait(time) => lab.lan.run_for(millis(time)),
+        Act::Add(who, cak, preference) => {
+            // One that is there already keeps its age.
+            let since = ring.since.get(&(at(who), cak)).copied();
+            ring.add(lab, at(who), cak, preference);
+            ring.since.extend(since.map(|since| ((at(who), cak), since)));
+        }
+        // Of three, one that gives up what the others go on with is left behind.
+        Act::Remove(who, cak) if members == 2 && ring.spares(lab, cak) => {
+            ring.remove(lab, at(who), cak);
+        }
+        Act::RemoveEverywhere(first, cak, gap) if ring.spares(lab, cak) => {
+            for who in first..first + members {
+                ring.remove(lab, at(who), cak);
+                lab.lan.run_for(millis(gap));
+            }
+        }
+        Act::Prefer(who, cak, preference) if ring.since.contains_key(&(at(who), cak)) => {
+            lab.lan.with(at(who), |station, now| station.prefer(now, cak, preference));
+        }
+        Act::Rekey => {
+            for index in 0..members {
+                lab.lan.with(index, |station, now| station.act(now, |kay| kay.request_rekey(now)));
+            }
+        }
+        Act::Restart(who) => {
+            let caks: Vec<_> =
+                (1..CAKS).filter(|cak| ring.since.contains_key(&(at(who), *cak))).collect();
+            let first = ring.since.contains_key(&(at(who), 0));
+            lab.restart(at(who));
+            let now = lab.lan.now();
+            ring.since.insert((at(who), 0), now);
+            for cak in caks {
+                add_cak(lab, at(who), cak, 1);
+                ring.since.insert((at(who), cak), now);
+            }
+            if !first {
+                ring.remove(lab, at(who), 0);
+            }
+        }
+        Act::Link(who, up) => lab.lan.with(at(who), |station, now| {
+            station.act(now, |kay| kay.set_port_enabled(now, up));
+        }),
+        Act::Cut(from, to) => lab.lan.link(at(from), at(to)).cut = true,
+        Act::Heal => lab.lan.set_links(links),
+        _ => {}
+    }
+}
+
+/// The best key server sends a SAK under the new CAK to those who go on under the old one with another key server, as it
+/// does not have that. They find out later that it is key server there as well.
+#[test]
+fn a_key_server_is_followed_as_soon_as_it_is_that_of_the_present_participant() {
+    let mut lab = KayLab::of(41, &[1, 2, 3]);
+    for at in 0..3 {
+        add_cak(&mut lab, at, 1, 9);
+    }
+    lab.secured_within(seconds(10));
+    lab.lan.run_for(seconds(5));
+    for other in 1..3 {
+        lab.lan.link(0, other).cut = true;
+        lab.lan.link(other, 0).cut = true;
+    }
+    lab.lan.run_for(seconds(20));
+    lab.lan.with(0, |station, now| station.remove_cak(now, 0));
+    lab.lan.set_links(Link::CLEAN);
+    lab.lan.run_for(seconds(10));
+    assert_eq!(lab.lan[0].cak_in_use(), Some(1), "{}", lab.show());
+    for at in 1..3 {
+        assert_eq!(lab.lan[at].cak_in_use(), Some(0), "{}", lab.show());
+    }
+    add_cak(&mut lab, 0, 0, 20);
+    lab.secured_within(seconds(10));
+    assert!(lab.lan.nodes().all(|station| station.cak_in_use() == Some(1)), "{}", lab.show());
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn with_a_cak_in_common_nothing_is_lost(
+        seed: u64,
+        members in 2..=4usize,
+        slowest in prop_oneof![Just(1u64), Just(400)],
+        acts in prop::collection::vec(operator(), 1..30),
+    ) {
+        let mut lab = lab(seed, members, slowest);
+        let mut ring = Ring::new(members);
+        lab.send_data(DATA);
+        for one in &acts {
+            act(&mut lab, &mut ring, Link::CLEAN, one);
+        }
+        lab.lan.run_for(seconds(30));
+        lab.stop_data();
+        prop_assert_eq!(lab.lost(), 0, "lost\n{}", lab.show());
+        let closed: usize = lab.lan.nodes().map(kay_lab::Station::closed).sum();
+        prop_assert_eq!(closed, 0, "closed\n{}", lab.show());
+        lab.secured_within(seconds(1));
+    }
+
+    #[test]
+    fn all_come_back(
+        seed: u64,
+        members in 2..=4usize,
+        links in prop_oneof![Just(Link::CLEAN), bad_link()],
+        acts in prop::collection::vec(trouble(), 1..30),
+        common in 0..CAKS,
+        all in any::<bool>(),
+    ) {
+        let mut lab = lab(seed, members, 400);
+        let mut ring = Ring::new(members);
+        lab.send_data(DATA);
+        for one in &acts {
+            act(&mut lab, &mut ring, links, one);
+        }
+        lab.lan.set_links(Link::CLEAN);
+        for at in 0..members {
+            lab.lan.with(at, |station, now| station.act(now, |kay| kay.set_port_enabled(now, true)));
+            ring.add(&mut lab, at, common, 2);
+            for cak in (0..CAKS).filter(|cak| *cak != common) {
+                if all {
+                    let preference = ring.since.len() as u32 % 5;
+                    ring.add(&mut lab, at, cak, preference);
+                } else {
+                    ring.remove(&mut lab, at, cak);
+                }
+            }
+        }
+        lab.secured_within(seconds(30));
+        lab.lan.run_for(seconds(30));
+        lab.secured_within(seconds(1));
+    }
+}
