@@ -9,7 +9,7 @@ mod lab;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kay_lab::KayLab;
+use kay_lab::{KayLab, ckn_of};
 use lab::{bad_link, cases, config, millis, seconds};
 use macsec::CipherSuite;
 use mka::{KayConfig, Suites};
@@ -69,13 +69,13 @@ fn operator() -> impl Strategy<Value = Act> {
     let (cak, preference) = (0..CAKS, 0..5u32);
     prop_oneof![
         2 => (0..8_000u64).prop_map(Act::Wait),
-        2 => (0..400u64).prop_map(Act::Wait),
+        3 => (0..300u64).prop_map(Act::Wait),
         3 => (who(), cak.clone(), preference.clone()).prop_map(|(at, cak, how)| Act::Add(at, cak, how)),
         3 => (who(), cak.clone()).prop_map(|(at, cak)| Act::Remove(at, cak)),
         2 => (who(), cak.clone(), 0..800u64)
             .prop_map(|(at, cak, gap)| Act::RemoveEverywhere(at, cak, gap)),
         2 => (who(), cak, preference).prop_map(|(at, cak, how)| Act::Prefer(at, cak, how)),
-        1 => Just(Act::Rekey),
+        2 => Just(Act::Rekey),
     ]
 }
 
@@ -143,11 +143,14 @@ fn act(lab: &mut KayLab, ring: &mut Ring, links: Link, act: &Act) {
             ring.add(lab, at(who), cak, preference);
             ring.since.extend(since.map(|since| ((at(who), cak), since)));
         }
-        // Of three, one that gives up what the others go on with is left behind.
+        // Of three, one that gives up what the others go on with is left behind. And who goes before a SAK has got there is
+        // waited for, for as long as it takes to be lost: whichever comes first decides.
         Act::Remove(who, cak) if members == 2 && ring.spares(lab, cak) => {
+            lab.lan.run_for(millis(250));
             ring.remove(lab, at(who), cak);
         }
         Act::RemoveEverywhere(first, cak, gap) if ring.spares(lab, cak) => {
+            lab.lan.run_for(millis(250));
             for who in first..first + members {
                 ring.remove(lab, at(who), cak);
                 lab.lan.run_for(millis(gap));
@@ -210,6 +213,34 @@ fn a_key_server_is_followed_as_soon_as_it_is_that_of_the_present_participant() {
     add_cak(&mut lab, 0, 0, 20);
     lab.secured_within(seconds(10));
     assert!(lab.lan.nodes().all(|station| station.cak_in_use() == Some(1)), "{}", lab.show());
+}
+
+/// The CAK in use goes at any moment of a rekey, at either end: who goes on with another one tells the peers first that it
+/// transmits with the new SAK.
+#[test]
+fn a_cak_that_goes_amid_a_rekey_costs_nothing() {
+    for (end, order_delay) in [(0, 0), (1, 0), (0, 70), (1, 70)] {
+        for time in (0..500).step_by(13) {
+            let mut lab = KayLab::of(37, &[1, 2]);
+            for at in 0..2 {
+                add_cak(&mut lab, at, 1, 9);
+            }
+            lab.secured_within(seconds(10));
+            lab.lan.run_for(seconds(8) + 11 * millis(time));
+            for at in 0..2 {
+                lab.lan[at].order_delay = millis(order_delay);
+            }
+            lab.send_data(DATA);
+            lab.lan.with(0, |station, now| station.act(now, |kay| kay.request_rekey(now)));
+            lab.lan.run_for(millis(time));
+            lab.lan.with(end, |station, now| station.remove_cak(now, 0));
+            assert!(lab.lan[end].kay.participant(&ckn_of(0)).is_none());
+            lab.lan.run_for(seconds(20));
+            lab.stop_data();
+            assert_eq!(lab.lost(), 0, "end {end} after {time} ms\n{}", lab.show());
+            assert!(lab.lan.nodes().all(|station| station.cak_in_use() == Some(1)));
+        }
+    }
 }
 
 proptest! {

@@ -24,6 +24,7 @@ impl<R: Random> Kay<R> {
         self.now = now;
         for _ in 0..MAX_ROUNDS {
             let heard = self.hear_participants(now);
+            self.see_off(now);
             self.choose_principal(now);
             self.tell_places(now);
             self.judge(now);
@@ -202,7 +203,7 @@ impl<R: Random> Kay<R> {
             connect: self.config.policy.connect(self.outcome, EapOutcome::Pending),
             elected_self: self.principal().is_some_and(elected_self),
             peers_transmit: latest
-                .is_some_and(|ki| self.participants().any(|one| one.others_transmit(ki))),
+                .is_some_and(|ki| self.slots.iter().any(|one| one.participant.others_transmit(ki))),
             latest: report,
         }
     }
@@ -274,6 +275,14 @@ impl<R: Random> Kay<R> {
         self.slots.principal().is_some_and(|slot| slot.agreed.is_some())
             || self.port.new_sak().is_some_and(wanted)
             || latest.is_some_and(|key| wanted(key.ki))
+    }
+
+    /// The SAKs that are on their way into use, until the one before them has gone.
+    pub(super) fn keys_under_way(&self) -> [Option<Ki>; 3] {
+        let at_rest = [CpState::Retire, CpState::Abandon].contains(&self.port.state());
+        let agreed = self.slots.principal().and_then(|slot| slot.agreed.as_ref());
+        let latest = self.port.latest().filter(|_| !at_rest);
+        [latest.map(|key| key.ki), self.port.new_sak(), agreed.map(|agreed| agreed.key.ki())]
     }
 
     /// Tells each participant what becomes of its keys.

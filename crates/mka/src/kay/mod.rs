@@ -22,6 +22,7 @@
 //!   there. So a CAK is rolled by adding the new one at all ends, in any order, and having the key server prefer it.
 //! - When the last peer of the principal participant is lost, another that has live peers takes its place.
 //! - Either is a rollover to a new SAK: the keys in use stay until the new one has taken their place.
+//! - A CAK that is removed while a SAK of it is on its way into use goes when that has got there.
 //!
 //! # Between the machines
 //!
@@ -374,6 +375,7 @@ impl<R: Random> Kay<R> {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let participants = self.slots.iter().map(|slot| slot.participant.poll_timeout(self.now));
         participants
+            .chain(self.slots.iter().map(|slot| slot.leaves_by))
             .chain([self.port.poll_timeout(), self.setbacks.due(), self.failure_due()])
             .flatten()
             .min()

@@ -42,7 +42,8 @@ fn covers<R: Random>(other: &Participant<R>, present: &Participant<R>) -> bool {
 impl<R: Random> Slots<R> {
     /// Who is to be the principal participant, as far as that is ours to say.
     fn best(&self, at_rest: bool) -> Option<&Slot<R>> {
-        let live = || self.iter().filter(|slot| slot.participant.has_session());
+        let stays = |slot: &&Slot<R>| slot.leaves_by.is_none();
+        let live = || self.iter().filter(stays).filter(|slot| slot.participant.has_session());
         let present = self.principal();
         let Some(present) = present.filter(|slot| slot.participant.has_session()) else {
             let best = live()

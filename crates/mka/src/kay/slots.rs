@@ -47,6 +47,8 @@ pub(super) struct Slot<R> {
     pub(super) principal: bool,
     /// A SAK that waits for our SSCI, or for the participant to become the principal one.
     pub(super) agreed: Option<AgreedSak>,
+    /// It has been removed, and goes at this time at the latest: as soon as its SAK, on the way into use, has got there.
+    pub(super) leaves_by: Option<Duration>,
 }
 
 impl<R: Random> Slot<R> {
@@ -156,17 +158,21 @@ impl<R: Random> Kay<R> {
         preference: u32,
         random: R,
     ) -> Result<(), AddError> {
-        if self.slots.get(&ckn).is_some() {
+        if self.participant(&ckn).is_some() {
             return Err(AddError::Known);
         }
-        if self.slots.slots.len() == MAX_PARTICIPANTS {
+        if self.participants().count() == MAX_PARTICIPANTS {
             return Err(AddError::Full);
         }
         let mut participant = Participant::new(self.config.participant, cak, ckn, random, now)
             .map_err(AddError::Participant)?;
         participant.set_port_enabled(now, self.port_enabled);
         participant.take_place(now, self.place());
-        let slot = Slot { participant, preference, principal: false, agreed: None };
+        // Nobody has two participants of one name, nor more than there is room for.
+        let full = self.slots.slots.len() == MAX_PARTICIPANTS;
+        self.drop_leaving(|slot| full || *slot.participant.ckn() == ckn);
+        let slot =
+            Slot { participant, preference, principal: false, agreed: None, leaves_by: None };
         self.slots.slots.push(Box::new(slot));
         self.slots.sort();
         // `MKA.failed` counts from the newest participant.
@@ -175,26 +181,54 @@ impl<R: Random> Kay<R> {
         Ok(())
     }
 
-    /// Removes the participant with the CKN `ckn`, and erases its CAK. `false` if there is none.
+    /// Removes the participant with the CKN `ckn`, and erases its CAK: at once, as a rule. `false` if there is none.
     ///
     /// The port's keys stay in use, if they are of this participant and another has live peers, until that one's have
     /// taken their place; for as long as a change of key server may take at the most
     /// ([`Timers::replace`](crate::cp::Timers::replace)). If no other has, the port closes.
+    ///
+    /// If a SAK of this participant is on its way into use, and another has live peers, it goes once the SAK has got there, or
+    /// after the same time: peers have to be told that we transmit with it. It is none of [`Self::participants`] any more.
     pub fn remove_participant(&mut self, now: Duration, ckn: &Ckn) -> bool {
-        let slots = &mut self.slots.slots;
-        let Some(at) = slots.iter().position(|slot| slot.participant.ckn() == ckn) else {
+        if self.participant(ckn).is_none() {
             return false;
-        };
-        let removed = slots.remove(at);
-        self.removed.add(removed.participant.counters());
-        drop(removed);
+        }
+        let leaves_by = now.saturating_add(self.config.port.timers.replace);
+        if let Some(slot) = self.slots.get_mut(ckn) {
+            slot.leaves_by = Some(leaves_by);
+        }
         self.settle(now);
         true
     }
 
+    /// Lets those go that have been removed.
+    pub(super) fn see_off(&mut self, now: Duration) {
+        let stays = |slot: &Slot<R>| slot.leaves_by.is_none();
+        let others = self.slots.iter().any(|slot| stays(slot) && slot.participant.has_session());
+        let under_way = self.keys_under_way();
+        self.drop_leaving(|slot| {
+            let mut keys = under_way.into_iter().flatten();
+            let awaited = others && keys.any(|ki| slot.participant.has_agreed_on(ki));
+            !awaited || slot.leaves_by.is_some_and(|by| by <= now)
+        });
+    }
+
+    /// Drops those that have been removed, if they `go`.
+    fn drop_leaving(&mut self, go: impl Fn(&Slot<R>) -> bool) {
+        let Self { slots, removed, .. } = self;
+        slots.slots.retain(|slot| {
+            let stays = slot.leaves_by.is_none() || !go(slot);
+            if !stays {
+                removed.add(slot.participant.counters());
+            }
+            stays
+        });
+    }
+
     /// Changes how much the participant with the CKN `ckn` is preferred. `false` if there is none.
     pub fn set_preference(&mut self, now: Duration, ckn: &Ckn, preference: u32) -> bool {
-        let Some(slot) = self.slots.get_mut(ckn) else { return false };
+        let slot = self.slots.get_mut(ckn).filter(|slot| slot.leaves_by.is_none());
+        let Some(slot) = slot else { return false };
         if slot.preference != preference {
             slot.preference = preference;
             self.slots.sort();
@@ -205,13 +239,14 @@ impl<R: Random> Kay<R> {
 
     /// The participants, the most preferred first.
     pub fn participants(&self) -> impl Iterator<Item = &Participant<R>> {
-        self.slots.iter().map(|slot| &slot.participant)
+        let stay = self.slots.iter().filter(|slot| slot.leaves_by.is_none());
+        stay.map(|slot| &slot.participant)
     }
 
     /// The participant with the CKN `ckn`.
     #[must_use]
     pub fn participant(&self, ckn: &Ckn) -> Option<&Participant<R>> {
-        self.slots.get(ckn).map(|slot| &slot.participant)
+        self.participants().find(|participant| participant.ckn() == ckn)
     }
 
     /// The participant in which the SAK `ki` was agreed on, be it now or of late.
@@ -224,7 +259,7 @@ impl<R: Random> Kay<R> {
     #[must_use]
     pub fn participant_counters(&self) -> ParticipantCounters {
         let mut counters = self.removed;
-        self.participants().for_each(|participant| counters.add(participant.counters()));
+        self.slots.iter().for_each(|slot| counters.add(slot.participant.counters()));
         counters
     }
 
