@@ -142,11 +142,26 @@ impl<R: Random> Kay<R> {
     fn take_sak(&mut self, now: Duration, ckn: &Ckn, reason: Option<RekeyReason>) {
         let Some(slot) = self.slots.get_mut(ckn) else { return };
         if let Some(agreed) = slot.participant.take_agreed_sak() {
+            let ki = agreed.key.ki();
             slot.agreed = Some(agreed);
+            if self.port.has_key(ki) || self.slots.is_known_to_another(ki, ckn) {
+                return self.refuse_name(now, ckn, ki);
+            }
             self.slots.supersede_by(ckn);
         }
         if self.principal().is_some_and(|principal| principal.ckn() == ckn) {
             self.note_sak(now, reason);
+        }
+    }
+
+    /// The key server of the participant `ckn` has given a SAK the name of another that is here, and it must not be taken for
+    /// that. An honest one does so if it has one MI for all its participants: with a new MI of ours its next SAK has
+    /// another name.
+    fn refuse_name(&mut self, now: Duration, ckn: &Ckn, ki: Ki) {
+        if let Some(slot) = self.slots.get_mut(ckn) {
+            slot.agreed = None;
+            slot.participant.refuse_sak(now, ki);
+            slot.participant.disown_sak(ki);
         }
     }
 

@@ -9,7 +9,8 @@
 //! - **Who has no live peer left gives way** to one that has: of those the one with the best key server; of these one with
 //!   a SAK to be followed, or the most preferred.
 //! - The SAK of another key server than the present principal participant's is kept, and not followed as long as that has a
-//!   live peer. Whoever has but one of the CAKs, the fallback say, does not get those over who have another in use.
+//!   live peer. Whoever has but one of the CAKs, the fallback say, does not get those over who have another in use; unless
+//!   it takes the SCI of their key server, as anyone can who has a CAK. Each CAK has to be kept as secret as the others.
 //!
 //! A participant that becomes the principal one as key server makes a new SAK. The keys in use stay until that is in
 //! use in their place, as in any rollover.

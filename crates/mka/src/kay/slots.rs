@@ -108,6 +108,12 @@ impl<R: Random> Slots<R> {
         self.iter_mut().find(|slot| slot.participant.has_agreed_on(ki))
     }
 
+    /// Whether the SAK `ki` was agreed on in another participant than `ckn`.
+    pub(super) fn is_known_to_another(&self, ki: Ki, ckn: &Ckn) -> bool {
+        let mut others = self.slots.iter().filter(|slot| slot.participant.ckn() != ckn);
+        others.any(|slot| slot.participant.has_agreed_on(ki))
+    }
+
     /// Whether a peer is live in any participant.
     pub(super) fn is_live(&self, sci: Sci) -> bool {
         self.slots.iter().any(|slot| slot.participant.live_scis().any(|live| live == sci))

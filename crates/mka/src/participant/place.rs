@@ -109,6 +109,11 @@ impl<R: Random> Participant<R> {
         self.sak.knows(ki)
     }
 
+    /// The SAK that is called `ki` is another participant's.
+    pub(crate) fn disown_sak(&mut self, ki: Ki) {
+        self.sak.disown(ki);
+    }
+
     /// The port has no use for the SAK `ki` any more, as another participant's has taken its place.
     pub(crate) fn forget_sak(&mut self, ki: Ki) {
         if self.sak.info().is_some_and(|info| info.ki == ki) {

@@ -95,6 +95,11 @@ impl SakState {
         self.history.contains(&ki)
     }
 
+    /// Forgets that there was a SAK of that name.
+    pub(crate) fn disown(&mut self, ki: Ki) {
+        self.history.retain(|known| *known != ki);
+    }
+
     /// Sets down a new SAK with its members. `false`, and nothing done, if they are too many or one is
     /// there twice. The name of one that is `in_use` is never forgotten: it is by its name that it is ours.
     pub(crate) fn set(
