@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, time::Duration};
 use kay_lab::{KayLab, ckn_of};
 use lab::{bad_link, cases, config, millis, seconds};
 use macsec::CipherSuite;
-use mka::{KayConfig, Suites};
+use mka::{
+    KayConfig, Suites,
+    order::{Action, OrderFailure},
+};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
@@ -241,6 +244,31 @@ fn a_cak_that_goes_amid_a_rekey_costs_nothing() {
             assert!(lab.lan.nodes().all(|station| station.cak_in_use() == Some(1)));
         }
     }
+}
+
+/// The key server sends one SAK of the new CAK after the other, and its data plane takes none. Who has given up the old CAK
+/// meanwhile does not go on with the keys of that for ever.
+#[test]
+fn keys_of_a_removed_cak_do_not_wait_for_ever_for_a_sak_that_nobody_uses() {
+    let mut lab = KayLab::of(43, &[1, 2]);
+    for at in 0..2 {
+        add_cak(&mut lab, at, 1, 9);
+    }
+    lab.secured_within(seconds(10));
+    lab.lan.run_for(seconds(8));
+    let old = lab.lan[1].ki().unwrap();
+    lab.lan[0].fault = Some(|action| {
+        matches!(action, Action::InstallTransmitSa(_)).then_some(OrderFailure::NoRoom)
+    });
+    lab.lan.with(0, |station, now| station.prefer(now, 0, 20));
+    lab.lan.run_for(millis(500));
+    lab.lan.with(1, |station, now| station.remove_cak(now, 0));
+    lab.lan.run_for(seconds(7));
+    assert_eq!(lab.lan[1].ki(), Some(old), "{}", lab.show());
+    lab.lan.run_for(seconds(40));
+    assert_ne!(lab.lan[1].ki(), Some(old), "{}", lab.show());
+    lab.lan[0].fault = None;
+    lab.secured_within(seconds(60));
 }
 
 proptest! {

@@ -212,11 +212,19 @@ impl<R: Random> Kay<R> {
         let stays = |slot: &Slot<R>| slot.leaves_by.is_none();
         let others = self.slots.iter().any(|slot| stays(slot) && slot.participant.has_session());
         let under_way = self.keys_under_way();
+        let before = self.slots.slots.len();
         self.drop_leaving(|slot| {
             let mut keys = under_way.into_iter().flatten();
             let awaited = others && keys.any(|ki| slot.participant.has_agreed_on(ki));
             !awaited || slot.leaves_by.is_some_and(|by| by <= now)
         });
+        let in_use = self.port.in_use();
+        if self.slots.slots.len() < before
+            && in_use.is_some_and(|key| self.slots.owner(key.ki).is_none())
+        {
+            // Though another SAK has come already: it may be one that nobody brings into use.
+            self.port.server_changed(now);
+        }
     }
 
     /// Drops those that have been removed, if they `go`.
