@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod interop;
+mod memory;
 mod scale;
+mod soak;
 mod wpa;
 
 #[derive(Parser)]
@@ -30,6 +32,10 @@ enum Task {
     ///
     /// Build it with `--release`: cargo run --release -p xtask -- scale
     Scale(scale::Options),
+    /// Many CAK rolls and SAK rotations while two clouds talk through gateways, without a lost frame
+    ///
+    /// Needs root. What is asked for by default takes about 80 minutes.
+    Soak(soak::Options),
     /// What runs in the guest
     #[command(hide = true)]
     GuestAgent {
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => interop::run(&options),
         Task::Wpa(options) => wpa::run(&options),
         Task::Scale(options) => scale::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::GuestAgent { port, log } => interop::guest_agent(&port, &log).map(|()| true),
     };
     match result {

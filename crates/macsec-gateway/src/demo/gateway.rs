@@ -96,6 +96,12 @@ impl Gateway {
         self.end
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// How long ago its process was started.
     #[must_use]
     pub fn age(&self) -> Duration {

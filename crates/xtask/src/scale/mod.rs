@@ -7,8 +7,8 @@
 mod ports;
 
 use std::{
-    env, fs,
-    process::Command,
+    env,
+    process::{self, Command},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::interop::Result;
+use crate::{interop::Result, memory::resident};
 use ports::Ports;
 
 /// How long sessions may take to come up: the first hellos, a SAK, and more on a machine that is busy.
@@ -141,7 +141,7 @@ fn measure(participants: usize, caks: usize, options: &Options) -> Result<Measur
     core.set(thread_core()?);
     sched_setaffinity(None, &core)?;
 
-    let before = resident()?;
+    let before = resident(process::id())?;
     let mut ports = Ports::new(sessions, caks, options.max_peers, options.pns)?;
     ports.run_until(Instant::now() + PATIENCE, Ports::are_secured);
     if !ports.are_secured() {
@@ -157,7 +157,7 @@ fn measure(participants: usize, caks: usize, options: &Options) -> Result<Measur
         hellos: ports.hellos() - hellos,
         seconds: begin.elapsed().as_secs_f64(),
         cpu: (cpu_time() - cpu).as_secs_f64(),
-        octets: resident()?.saturating_sub(before),
+        octets: resident(process::id())?.saturating_sub(before),
     };
     if !ports.are_secured() || ports.lost_peers() {
         return Err("a session has been lost".into());
@@ -175,11 +175,4 @@ fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     // Neither is ever negative.
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-}
-
-/// Octets of memory in use.
-fn resident() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }

@@ -1,0 +1,150 @@
+//! A new CAK, and a new SAK, each from the request until the former key has gone at both ends.
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use macsec::CipherSuite;
+use macsec_gateway::{
+    demo::{files::Files, gateway::Gateway, topology::End},
+    status::PortStatus,
+};
+use mka::{OsRandom, Random};
+
+use crate::interop::Result;
+
+/// The port of either gateway.
+const PORT: &str = "wan0";
+/// How long either may take: a rotation waits for peers, and keeps the former key for a while.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Both ends, as an operator sees them.
+pub(super) struct Ends<'a> {
+    program: &'a Path,
+    directory: &'a Path,
+    key_len: usize,
+}
+
+impl<'a> Ends<'a> {
+    pub(super) fn new(program: &'a Path, directory: &'a Path, suite: CipherSuite) -> Self {
+        Self { program, directory, key_len: suite.key_len() }
+    }
+
+    /// Adds a fresh CAK at both ends, and has both go over to it. The number says in which order.
+    pub(super) fn roll_cak(&mut self, gateways: &mut [Gateway; 2], number: u32) -> Result<()> {
+        let ends = if number.is_multiple_of(2) { End::BOTH } else { [End::B, End::A] };
+        let at_once = (number / 2).is_multiple_of(2);
+        // The first one is in the configuration.
+        let ckn = format!("{:08x}", number + 1);
+        let cak = self.write_cak(&ckn)?;
+        for end in ends {
+            let mut add = self.keys(end, &["add", "--ckn", &ckn, "--cak-file"]);
+            succeeds(add.arg(&cak).output()?)?;
+        }
+        let timeout = PATIENCE.as_secs().to_string();
+        let mut rotations =
+            ends.map(|end| self.keys(end, &["rotate", "--to", &ckn, "--timeout", &timeout]));
+        if at_once {
+            let running = rotations.map(|mut rotation| rotation.spawn());
+            for rotation in running {
+                succeeds(rotation?.wait_with_output()?)?;
+            }
+        } else {
+            // Who is not the key server waits for the other, and would wait in vain if it were asked alone.
+            let second = usize::from(ends[0] == End::A);
+            let waiting = rotations[second].spawn()?;
+            succeeds(rotations[1 - second].output()?)?;
+            succeeds(waiting.wait_with_output()?)?;
+        }
+        std::fs::remove_file(cak)?;
+        for gateway in gateways {
+            let port = gateway.answer()?;
+            let mka = port.mka.as_ref().ok_or("a gateway has no KaY")?;
+            let [participant] = &mka.participants[..] else {
+                return Err(format!("{} participants are left", mka.participants.len()).into());
+            };
+            if participant.ckn != ckn || !port.secured {
+                return Err(format!("key {ckn} is not in use, but {}", participant.ckn).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the key server make a SAK, and waits until the one before has gone.
+    pub(super) fn rotate_sak(&mut self, gateways: &mut [Gateway; 2]) -> Result<()> {
+        let former = in_use(&gateways[0].answer()?).ok_or("there is no SAK")?;
+        let mut rekey = Command::new(self.program);
+        rekey.arg("rekey").arg("--socket").arg(self.socket(End::A));
+        succeeds(rekey.output()?)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let [a, b] = gateways;
+            let ports = [a.answer()?, b.answer()?];
+            let now = ports.each_ref().map(in_use);
+            if now[0].is_some() && now[0] == now[1] && !ports.iter().any(|port| has(port, &former))
+            {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("SAK {former} does not go").into());
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// `macsec keys` about the port of an end.
+    fn keys(&self, end: End, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.program);
+        command.arg("keys").arg(arguments[0]).args(["--port", PORT]);
+        command.arg("--socket").arg(self.socket(end)).args(&arguments[1..]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn socket(&self, end: End) -> PathBuf {
+        Files::of(end, self.directory).socket
+    }
+
+    /// A fresh CAK, in a file that only its owner may read.
+    fn write_cak(&self, ckn: &str) -> Result<PathBuf> {
+        let mut cak = [0; 32];
+        let cak = &mut cak[..self.key_len];
+        OsRandom.fill(cak).map_err(|error| error.to_string())?;
+        let path = self.directory.join(format!("{ckn}.cak"));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(hex::encode(cak).as_bytes())?;
+        Ok(path)
+    }
+}
+
+fn succeeds(output: Output) -> Result<()> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let [out, error] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    Err(format!("macsec: {}: {out}{error}", output.status).into())
+}
+
+/// The SAK that a port transmits with.
+fn in_use(port: &PortStatus) -> Option<String> {
+    let sas = &port.secy.as_ref()?.transmit_sc.transmit_sa;
+    sas.iter().find(|sa| sa.in_use).map(|sa| sa.key_identifier.clone())
+}
+
+/// Whether a port has this SAK in any use.
+fn has(port: &PortStatus, ki: &str) -> bool {
+    port.secy.as_ref().is_some_and(|secy| {
+        let receive = secy.receive_sc.iter().flat_map(|sc| &sc.receive_sa);
+        secy.transmit_sc.transmit_sa.iter().any(|sa| sa.key_identifier == ki)
+            || receive.into_iter().any(|sa| sa.key_identifier == ki)
+    })
+}
