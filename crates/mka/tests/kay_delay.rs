@@ -123,7 +123,7 @@ proptest! {
     }
 }
 
-/// A peer that says Delay Protect and sends every two seconds only (pitfall 6) binds what it says and no more.
+/// Pitfall 6: a peer that says Delay Protect and sends every two seconds only binds what it says and no more.
 #[test]
 fn a_peer_with_slow_hellos_harms_nothing_that_is_on_time() {
     let mut lab = KayLab::of(1, &[16, 32]);

@@ -9,8 +9,8 @@
 //! | 3 | keys `pitfall_3_ckns_differ_by_their_length_too`; attacks `truncated_corrupt_and_foreign_mkpdus_change_nothing` |
 //! | 4 | lengths `pitfall_4_basic_length_is_29_to_60`; keys `long_ckns_are_cut_and_short_ones_filled_for_derivation_only` |
 //! | 5 | `pitfall_5_offset_bits_0_are_integrity_only_and_1_are_offset_0` |
-//! | 6 | `pitfall_6_each_flag_of_sak_use_has_its_bit`; kay_pitfalls `p06_p37_delay_protect_goes_with_a_hello_each_half_a_second` |
-//! | 7 | kay_pitfalls `p07_the_lowest_pn_told_is_two_seconds_old`; src `p07_the_lowest_pn_is_that_of_two_seconds_ago` |
+//! | 6 | `pitfall_6_each_flag_of_sak_use_has_its_bit`; kay_pitfalls `p06_p37_delay_protect_goes_with_a_hello_each_half_a_second`; kay_delay `a_peer_with_slow_hellos_harms_nothing_that_is_on_time` |
+//! | 7 | kay_pitfalls `p07_the_lowest_pn_told_is_two_seconds_old`; src `p07_the_lowest_pn_is_that_of_two_seconds_ago`; kay_delay `frames_of_less_than_two_seconds_are_never_late` |
 //! | 8 | `pitfall_8_sak_use_takes_just_the_octets_that_it_says` |
 //! | 9 | lengths `pitfall_9_peer_lists_are_multiples_of_16` |
 //! | 10 | `pitfall_10_and_18_unknown_sets_are_passed_over_whatever_their_type` |
@@ -21,7 +21,7 @@
 //! | 15 | `pitfall_15_sets_come_in_any_order`, `pitfall_15_newer_versions_of_mka_and_eapol_are_read_as_ours` |
 //! | 16 | lengths `pitfall_16_a_set_that_runs_into_the_icv_is_refused`, `every_buffer_that_is_too_short_is_an_error` |
 //! | 17 | keys `pitfall_17_and_53_the_salt_comes_from_the_ki`, `pitfall_17_sscis_by_sci_start_with_the_greatest`, `pitfall_17_sscis_by_list_leave_out_the_key_server` |
-//! | 18 | `pitfall_18_lowest_pns_have_64_bits`, `pitfall_18_sets_do_not_depend_on_the_version`; puppet `p18_exhaustion_of_a_peer_is_seen_in_64_bits` |
+//! | 18 | `pitfall_18_lowest_pns_have_64_bits`, `pitfall_18_sets_do_not_depend_on_the_version`; puppet `p18_exhaustion_of_a_peer_is_seen_in_64_bits`; kay_delay `the_lower_half_of_a_pn_binds_nothing` |
 //! | 19 | `pitfall_19_the_icv_is_not_over_vlan_tags` |
 //! | 20 | `pitfall_20_padding_behind_the_body_is_cut_off` |
 //! | 21 | src `p21_a_potential_peer_expires_however_much_it_says`; session `p21_p51_a_one_way_peer_delays_the_first_sak_by_a_life_time` |
