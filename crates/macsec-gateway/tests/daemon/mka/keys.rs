@@ -44,12 +44,18 @@ fn run(edge: &Edge, arguments: &[&str]) -> Output {
 /// What an operation has come to, as a controller reads it.
 #[track_caller]
 fn asked(edge: &Edge, arguments: &[&str]) -> KeyAnswer {
-    let output = run(edge, &[arguments, &["--json"]].concat());
-    let answer: KeyAnswer = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
-    let code = i32::from(answer.result == KeyResult::Refused);
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    answer
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = run(edge, &[arguments, &["--json"]].concat());
+        let answer: KeyAnswer = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
+        let code = i32::from(answer.result == KeyResult::Refused);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        // On a busy machine a port may take its time to say how it is.
+        if answer.refusal != Some(RefusalCode::NoState) || Instant::now() > deadline {
+            return answer;
+        }
+    }
 }
 
 #[track_caller]
@@ -73,10 +79,19 @@ fn add(edge: &Edge, ckn: &str, cak: &str, more: &[&str]) {
     done(edge, &[&["add", "--port", "wan0", "--ckn", ckn, "--cak-file", file], more].concat());
 }
 
+/// The keys of a port that has a KaY.
+#[track_caller]
 fn list(edge: &Edge) -> PortKeys {
-    let output = run(edge, &["list", "--port", "wan0", "--json"]);
-    let mut ports: Vec<PortKeys> = serde_json::from_slice(&output.stdout).expect("keys");
-    ports.remove(0)
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = run(edge, &["list", "--port", "wan0", "--json"]);
+        let mut ports: Vec<PortKeys> = serde_json::from_slice(&output.stdout).expect("keys");
+        let keys = ports.remove(0);
+        // On a busy machine a port may take its time to say how it is.
+        if keys.keys.iter().any(|key| key.state_age.is_some()) || Instant::now() > deadline {
+            return keys;
+        }
+    }
 }
 
 /// The keys of a port with their states.
