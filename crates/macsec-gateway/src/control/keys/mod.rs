@@ -82,7 +82,7 @@ enum KeysCommand {
         #[command(flatten)]
         dry: Dry,
     },
-    /// Go over to a key: wait for its peers, activate it, wait until it is in use, retire the last
+    /// Go over to a key: wait for its peers, activate it, wait until it is in use, retire the former
     Rotate {
         /// The port
         #[arg(long, value_name = "NAME")]
