@@ -18,8 +18,11 @@ use super::{
 
 /// The key server notices after a Life Time, 6 s; and then there may be something else to do on the machine.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long the clouds talk before, and after.
-const AROUND: Duration = Duration::from_millis(500);
+/// How long the clouds talk before.
+const BEFORE: Duration = Duration::from_millis(500);
+/// How long they talk after: until the former SAK is gone (SAK Retire Time, 3 s). A port has room for two, so
+/// what comes next would have to wait for that.
+const AFTER: Duration = Duration::from_millis(3500);
 
 /// What came of it.
 pub struct FallenBack {
@@ -38,7 +41,7 @@ pub fn fall_back(topology: &Topology, gateways: &mut [Gateway; 2]) -> io::Result
     thread::scope(|scope| {
         let traffic = scope.spawn(|| traffic.run(&control));
         let took = go_over(gateways, &wrong);
-        thread::sleep(AROUND);
+        thread::sleep(AFTER);
         control.stop.store(true, Ordering::Relaxed);
         let traffic =
             traffic.join().map_err(|_| io::Error::other("the traffic thread panicked"))??;
@@ -47,7 +50,7 @@ pub fn fall_back(topology: &Topology, gateways: &mut [Gateway; 2]) -> io::Result
 }
 
 fn go_over(gateways: &mut [Gateway; 2], wrong: &str) -> io::Result<Option<Duration>> {
-    thread::sleep(AROUND);
+    thread::sleep(BEFORE);
     let b = &gateways[End::B as usize];
     let in_use = b.keys()?.in_use.ok_or_else(|| io::Error::other("gateway B uses no CAK"))?;
     // The operator who does that has to insist.
