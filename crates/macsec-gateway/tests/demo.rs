@@ -113,14 +113,19 @@ fn gcm_aes_xpn_256_holds() {
 
 #[test]
 fn the_report_for_people_reads_to_the_end() {
-    let Some(output) = demo(&["--seconds", "5"]) else {
+    let Some(output) = demo(&["--seconds", "10"]) else {
         return;
     };
     let text = stdout(&output);
     assert!(output.status.success(), "{text}");
-    for part in
-        ["secured by MKA", "1 s   A to B", "SAK rotation 1", "gateway A killed and started again"]
-    {
+    for part in [
+        "secured by MKA",
+        "1 s   A to B",
+        "rotation 1",
+        "CAK rolled",
+        "gateway B got a wrong CAK",
+        "gateway A killed and started again",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(text.trim_end().ends_with("every attack dropped and counted."), "{text}");
