@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use data_plane::{Bench, ki};
 use kay_lab::KayLab;
-use lab::{cak, cases, ckn, config, seconds};
+use lab::{Seeded, cak, cases, ckn, config, seconds};
 use macsec::CipherSuite;
-use mka::{ConfigError, Kay, KayConfig, OsRandom, ParticipantError, SakUse, Suites, order::Action};
+use mka::{ConfigError, Kay, KayConfig, ParticipantError, SakUse, Suites, order::Action};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
@@ -202,9 +202,12 @@ fn a_hello_time_that_bounds_nothing_is_refused() {
         let mut participant = config(1);
         participant.delay_protect = true;
         participant.hello_time = hello;
-        let kay = Kay::new(KayConfig::new(participant), cak(), ckn(), OsRandom, Duration::ZERO);
+        let kay =
+            Kay::new(KayConfig::new(participant), cak(), ckn(), Seeded::new(1), Duration::ZERO);
         assert_eq!(kay.err(), expected.map(ParticipantError::Config));
         participant.delay_protect = false;
-        assert!(Kay::new(KayConfig::new(participant), cak(), ckn(), OsRandom, seconds(0)).is_ok());
+        assert!(
+            Kay::new(KayConfig::new(participant), cak(), ckn(), Seeded::new(1), seconds(0)).is_ok()
+        );
     }
 }

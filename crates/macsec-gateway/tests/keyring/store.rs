@@ -97,6 +97,11 @@ fn a_retired_key_is_off_the_disk_and_comes_back_only_when_it_is_added() {
     assert_eq!(names(&store.ring(&keys)), ["02"]);
     // Another CAK under the name is another key.
     assert_eq!(names(&store.ring(&configured(&[(1, 0x49)]))), ["01", "02"]);
+    // Regression: one that was added was hidden by the one that had been retired.
+    store.add(added(1, 0x51), &keys).expect("added");
+    let ring = store.ring(&keys);
+    assert_eq!(names(&ring), ["02", "01"]);
+    assert_eq!((ring.keys[1].check, ring.keys[1].source), (added(1, 0x51).check, Source::Store));
     store.add(added(1, 0x41), &keys).expect("added");
     let ring = store.ring(&keys);
     assert_eq!(names(&ring), ["01", "02"]);
