@@ -422,6 +422,7 @@ proptest! {
     fn an_insider_gone_mad_is_survived(seed: u64, members in 2..=3usize) {
         let mut dice = Dice::new(seed);
         let mut lab = KayLab::of(seed, &[16, 32, 48][..members]);
+        lab.ledger.borrow_mut().insider = true;
         lab.send_data(Duration::from_millis(100));
         for index in 0..members {
             lab.lan[index].order_delay = Duration::from_millis(dice.below(300));

@@ -333,7 +333,7 @@ fn print_progress(elapsed: Duration, [a, b]: &[Status; 2], attacks: Attacks) {
 fn print_rotation(elapsed: Duration, number: u32, kind: Kind, took: Duration) {
     let what = match kind {
         Kind::Sak => "the former SAK is gone",
-        Kind::Cak => "CAK rolled, former CAK and SAK are gone",
+        Kind::Cak => "CAK rolled, the former is gone",
     };
     println!(
         "  {:>3} s   rotation {number}: {what}, {:.1} s after the request",
