@@ -547,7 +547,10 @@ impl KayLab {
         let secured = self.lan.drive_until(deadline, |lan| common_ki(lan).is_some());
         assert!(secured, "not secured at {:?}:\n{}", self.lan.now(), self.show());
         let ki = common_ki(&self.lan).unwrap();
-        self.of_one_mind(ki);
+        // After an insider they may be of two, until the next SAK.
+        if !self.ledger.borrow().insider {
+            self.of_one_mind(ki);
+        }
         ki
     }
 

@@ -12,7 +12,11 @@ use std::{
 
 use macsec::CipherSuite;
 use macsec_gateway::{
-    demo::{files::Files, gateway::Gateway, topology::End},
+    demo::{
+        files::{FALLBACK, Files},
+        gateway::Gateway,
+        topology::End,
+    },
     status::PortStatus,
 };
 use mka::{OsRandom, Random};
@@ -68,7 +72,9 @@ impl<'a> Ends<'a> {
         for gateway in gateways {
             let port = gateway.answer()?;
             let mka = port.mka.as_ref().ok_or("a gateway has no KaY")?;
-            let [participant] = &mka.participants[..] else {
+            // The fallback stays.
+            let others = mka.participants.iter().filter(|one| one.ckn != FALLBACK);
+            let [participant] = others.collect::<Vec<_>>()[..] else {
                 return Err(format!("{} participants are left", mka.participants.len()).into());
             };
             if participant.ckn != ckn || !port.secured {
