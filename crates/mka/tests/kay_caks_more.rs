@@ -9,13 +9,10 @@ mod lab;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use kay_lab::{KayLab, ckn_of};
-use lab::{bad_link, cases, config, millis, seconds};
+use kay_lab::{KayLab, any_member, ckn_of};
+use lab::{bad_link, cases, millis, seconds};
 use macsec::CipherSuite;
-use mka::{
-    KayConfig, Suites,
-    order::{Action, OrderFailure},
-};
+use mka::order::{Action, OrderFailure};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
@@ -27,24 +24,10 @@ const LIVE: Duration = seconds(5);
 fn lab(seed: u64, members: usize, slowest: u64) -> KayLab {
     let mut dice = Dice::new(seed ^ 0xca5);
     let suite = CipherSuite::ALL[dice.below(4) as usize];
-    let configs: Vec<_> = (1..=members as u8)
-        .map(|station| {
-            let mut config = KayConfig::new(config(station));
-            config.participant.priority = 16 + 16 * dice.below(3) as u8;
-            config.participant.version = 1 + dice.below(3) as u8;
-            config.participant.suites = Suites::new(&[suite]).unwrap();
-            config.participant.rekey_on_member_loss = dice.chance(300);
-            config
-        })
-        .collect();
+    let configs: Vec<_> =
+        (1..=members as u8).map(|station| any_member(&mut dice, station, suite, 300)).collect();
     let mut lab = KayLab::new(seed, &configs);
-    for index in 0..members {
-        lab.lan[index].order_delay = millis(dice.below(slowest));
-    }
-    let jitter = millis(dice.below(20));
-    lab.lan.set_links(Link { jitter, ..Link::CLEAN });
-    lab.secured_within(seconds(20));
-    lab.lan.run_for(seconds(5));
+    lab.begin(&mut dice, slowest);
     lab
 }
 

@@ -8,11 +8,11 @@ mod lab;
 
 use std::time::Duration;
 
-use kay_lab::KayLab;
+use kay_lab::{KayLab, any_member};
 use lab::{cases, config, sci, seconds};
 use macsec::{CipherSuite, Sci};
 use mka::{KayConfig, Suites};
-use netem::{Dice, Link};
+use netem::Dice;
 use proptest::prelude::*;
 
 const DATA: Duration = Duration::from_millis(30);
@@ -22,14 +22,7 @@ fn lab(seed: u64, members: usize, slowest: u64) -> KayLab {
     let mut dice = Dice::new(seed ^ 0x1055);
     let suite = CipherSuite::ALL[dice.below(4) as usize];
     let configs: Vec<_> = (1..=members as u8)
-        .map(|station| {
-            let mut config = KayConfig::new(config(station));
-            config.participant.priority = 16 + 16 * dice.below(3) as u8;
-            config.participant.version = 1 + dice.below(3) as u8;
-            config.participant.suites = Suites::new(&[suite]).unwrap();
-            config.participant.rekey_on_member_loss = dice.chance(500);
-            config
-        })
+        .map(|station| any_member(&mut dice, station, suite, 500))
         .chain([{
             let mut config = KayConfig::new(config(0x40));
             config.participant.priority = 1;
@@ -39,13 +32,7 @@ fn lab(seed: u64, members: usize, slowest: u64) -> KayLab {
         .collect();
     let mut lab = KayLab::new(seed, &configs);
     lab.lan.take(members);
-    for index in 0..members {
-        lab.lan[index].order_delay = Duration::from_millis(dice.below(slowest));
-    }
-    let jitter = Duration::from_millis(dice.below(20));
-    lab.lan.set_links(Link { jitter, ..Link::CLEAN });
-    lab.secured_within(seconds(20));
-    lab.lan.run_for(seconds(5));
+    lab.begin(&mut dice, slowest);
     lab.send_data(DATA);
     lab
 }

@@ -9,10 +9,9 @@ mod lab;
 
 use std::time::Duration;
 
-use kay_lab::KayLab;
-use lab::{bad_link, cases, config, seconds};
+use kay_lab::{KayLab, any_member};
+use lab::{bad_link, cases, seconds};
 use macsec::CipherSuite;
-use mka::{KayConfig, Suites};
 use netem::{Dice, Link};
 use proptest::prelude::*;
 
@@ -27,11 +26,7 @@ fn lab(seed: u64, members: usize) -> KayLab {
     let suite = CipherSuite::ALL[dice.below(4) as usize];
     let configs: Vec<_> = (1..=members as u8)
         .map(|station| {
-            let mut config = KayConfig::new(config(station));
-            config.participant.priority = 16 + 16 * dice.below(3) as u8;
-            config.participant.version = 1 + dice.below(3) as u8;
-            config.participant.suites = Suites::new(&[suite]).unwrap();
-            config.participant.rekey_on_member_loss = dice.chance(300);
+            let mut config = any_member(&mut dice, station, suite, 300);
             config.participant.rekey_interval = dice.chance(300).then_some(seconds(30));
             if dice.chance(200) {
                 config.participant.delay_protect = true;
