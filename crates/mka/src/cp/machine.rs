@@ -88,8 +88,7 @@ impl ControlledPort {
     /// # Errors
     /// The SAK is not taken and has been erased.
     pub fn offer(&mut self, sak: NewSak) -> Result<(), SakKnown> {
-        let ki = sak.key.ki();
-        if self.new_sak() == Some(ki) || self.keys().any(|key| key.status.ki == ki) {
+        if self.has_key(sak.key.ki()) {
             return Err(SakKnown);
         }
         self.drop_waiting();

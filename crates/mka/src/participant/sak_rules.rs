@@ -246,11 +246,9 @@ impl<R: Random> Participant<R> {
     /// free: a key server that has restarted knows of none.
     fn next_an(&self) -> An {
         let used = |an: An| {
-            let peers = self.peers.live().filter_map(|(peer, _)| peer.key_use);
-            let theirs = peers
-                .into_iter()
-                .any(|keys| keys.keys().any(|key| key.an == an && (key.rx || key.tx)));
-            theirs || self.report.keys().any(|key| key.an == an) || self.place.used_ans.contains(an)
+            self.place.used_ans.contains(an)
+                || self.report.keys().any(|key| key.an == an)
+                || self.peers_ans().any(|theirs| theirs == an)
         };
         let first = self.place.last_an.or(self.sak.last_an).map_or(An::ALL[0], An::next);
         let mut an = first;
