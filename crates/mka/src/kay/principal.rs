@@ -1,4 +1,4 @@
-//! Which participant is the principal one: the one whose SAKs the port uses (802.1X clause 9.3, 9.14).
+//! Which participant is the principal one: the one whose SAKs the port uses (802.1X clause 9).
 //!
 //! - **Only the key server chooses.** It goes over to a participant that it prefers once every live peer of the present
 //!   principal one is live there as well, so nobody is left behind. Nobody is about to join then, and the last SAK has

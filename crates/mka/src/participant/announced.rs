@@ -13,7 +13,7 @@ use crate::{Body, Kmd, Random, SuiteId, Tlv};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Announced {
-    /// Access Information (802.1X clause 11.12.2), the first there was.
+    /// Access Information (802.1X clause 11.12), the first there was.
     pub access_information: Option<[u8; 2]>,
     /// It can do suites that we do not know.
     pub other_suites: bool,

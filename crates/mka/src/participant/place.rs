@@ -1,5 +1,5 @@
 //! A participant's place among those of its port: one of them is the principal one, whose SAKs the port
-//! uses (802.1X clause 9.3).
+//! uses (802.1X clause 9).
 
 use core::time::Duration;
 
@@ -97,7 +97,7 @@ impl<R: Random> Participant<R> {
         Some(self.peers.get(mi)?.heard?.sci)
     }
 
-    /// The ANs that peers say they use.
+    /// The ANs that live peers say they use.
     pub(crate) fn peers_ans(&self) -> impl Iterator<Item = An> {
         let uses = self.peers.live().filter_map(|(peer, _)| peer.key_use);
         let keys = uses.flat_map(|uses| [uses.latest, uses.old]).flatten();

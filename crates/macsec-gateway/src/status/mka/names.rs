@@ -33,7 +33,7 @@ pub(crate) const fn mi_reason(reason: MiReason) -> &'static str {
     }
 }
 
-/// The access status in the first octet of Access Information (802.1X clause 11.12.2).
+/// The access status in the first octet of Access Information (802.1X clause 11.12).
 pub(crate) const fn access_status(octet: u8) -> &'static str {
     match octet & 0x03 {
         0 => "none",
