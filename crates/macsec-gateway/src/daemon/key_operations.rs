@@ -15,13 +15,13 @@ use super::{
     key_guards::{self, Allowed, Refusal},
     key_stores::configured,
     port_thread::{Order, PortThread},
-    service::{STATUS_TIMEOUT, Service},
+    service::{STATUS_TIMEOUT, Service, names, ports_asked_for},
 };
 use crate::{
     audit::{self, Entry},
     config::{KeyCheck, Timestamp, TimestampError, parse_cak},
     control::{KeyAnswer, KeyOperation, KeyResult, PortKeys, RefusalCode, Request},
-    keyring::{AddedKey, KeyStore, KeyStoreError, Ring},
+    keyring::{AddedKey, Ring},
     status::{PortStatus, cak_statuses},
 };
 
@@ -58,19 +58,7 @@ impl Asked {
 impl Service {
     /// The keys of the port `name`, or of all that have MKA.
     pub(super) fn list_keys(&mut self, name: Option<&str>) -> Result<Vec<PortKeys>, Vec<String>> {
-        let wanted = |port: &&PortThread| match name {
-            Some(name) => port.config.name == name,
-            None => port.config.mka.is_some(),
-        };
-        let asked: Vec<_> = self.ports.iter().filter(wanted).collect();
-        if asked.is_empty() {
-            let names: Vec<_> = self.ports.iter().map(|port| port.config.name.as_str()).collect();
-            let names = names.join(", ");
-            return Err(vec![match name {
-                Some(name) => format!("no port {name:?}: there are {names}"),
-                None => format!("no port has MKA: there are {names}"),
-            }]);
-        }
+        let asked = ports_asked_for(&self.ports, name)?;
         let keys = &mut self.keys;
         let list = |port: &PortThread| {
             let name = &port.config.name;
@@ -132,8 +120,7 @@ impl Service {
     ) -> Result<(Option<Change>, String), Refusal> {
         let ports = &self.ports;
         let Some(port) = ports.iter().find(|port| port.config.name == asked.port) else {
-            let names: Vec<_> = ports.iter().map(|port| port.config.name.as_str()).collect();
-            let message = format!("no such port: there are {}", names.join(", "));
+            let message = format!("no such port: there are {}", names(ports));
             return Err(Refusal::new(RefusalCode::NoSuchPort, message));
         };
         let config = Arc::clone(&port.config);
@@ -155,7 +142,7 @@ impl Service {
                 (allowed, Change::Add(key))
             }
             Request::KeyRetire { force, .. } => {
-                let known = self.store(&config.name).is_ok_and(|store| store.has_retired(ckn));
+                let known = self.keys.get(&config.name).is_ok_and(|store| store.has_retired(ckn));
                 let allowed = key_guards::retire(&status, &ring, ckn, known, *force)?;
                 asked.check = asked.check.or_else(|| check_of(&status, &asked.ckn));
                 let check = asked.check.unwrap_or(KeyCheck([0; 16]));
@@ -174,27 +161,21 @@ impl Service {
         let Some(thread) = self.ports.iter().find(|thread| thread.config.name == port) else {
             return Err("the port has gone".to_owned());
         };
-        let config = Arc::clone(&thread.config);
-        let store = self.store(port).map_err(|error| error.to_string())?;
+        let config = &thread.config;
+        let store = self.keys.get(port).map_err(|error| error.to_string())?;
         let mut forced = None;
         match change {
-            Change::Add(key) => store.add(key, configured(&config)),
+            Change::Add(key) => store.add(key, configured(config)),
             Change::Activate(ckn) => store.activate(ckn),
             Change::Retire { ckn, check, force } => {
                 forced = force.then_some(ckn);
-                store.retire(ckn, check, configured(&config))
+                store.retire(ckn, check, configured(config))
             }
         }
         .map_err(|error| error.to_string())?;
-        let ring = Ring { forced, ..store.ring(configured(&config)) };
-        if let Some(thread) = self.ports.iter().find(|thread| thread.config.name == port) {
-            thread.order(Order::Keys(Ok(Arc::new(ring))));
-        }
+        let ring = Ring { forced, ..store.ring(configured(config)) };
+        thread.order(Order::Keys(Ok(Arc::new(ring))));
         Ok(())
-    }
-
-    fn store(&mut self, port: &str) -> Result<&mut KeyStore, KeyStoreError> {
-        self.keys.get(port)
     }
 
     fn record(

@@ -1,6 +1,10 @@
 //! The keys on record of all ports, which the main thread keeps.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use crate::{
     config::{MkaKey, PortConfig},
@@ -23,12 +27,10 @@ impl KeyStores {
 
     /// The keys on record of a port.
     pub(super) fn get(&mut self, port: &str) -> Result<&mut KeyStore, KeyStoreError> {
-        if !self.open.contains_key(port) {
-            let store = KeyStore::open(&self.state_directory, port)?;
-            self.open.insert(port.to_owned(), store);
-        }
-        // It is there now.
-        self.open.get_mut(port).ok_or_else(|| KeyStoreError::InUse(self.state_directory.clone()))
+        Ok(match self.open.entry(port.to_owned()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(KeyStore::open(&self.state_directory, port)?),
+        })
     }
 
     /// The keys of a port: those of the configuration and those on record.

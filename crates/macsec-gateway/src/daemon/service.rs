@@ -195,20 +195,7 @@ impl Service {
 
     /// Has KaYs make new SAKs: that of the port `name`, or all. It has worked if one does.
     fn rekey(&self, name: Option<&str>) -> Result<Vec<String>, Vec<String>> {
-        let has_mka = |port: &&PortThread| port.config.mka.is_some();
-        let chosen: Vec<_> = match name {
-            None => self.ports.iter().filter(has_mka).collect(),
-            Some(name) => self.ports.iter().filter(|port| port.config.name == name).collect(),
-        };
-        if chosen.is_empty() {
-            let names: Vec<_> = self.ports.iter().map(|port| port.config.name.as_str()).collect();
-            let names = names.join(", ");
-            return Err(vec![match name {
-                Some(name) => format!("no port {name:?}: there are {names}"),
-                None => format!("no port has MKA: there are {names}"),
-            }]);
-        }
-        let asked: Vec<_> = chosen
+        let asked: Vec<_> = ports_asked_for(&self.ports, name)?
             .into_iter()
             .map(|port| {
                 let (answer, done) = sync_channel(1);
@@ -453,6 +440,32 @@ impl Service {
         self.turns = (now, Instant::now());
         notify(&[NotifyState::Watchdog]);
     }
+}
+
+/// The port `name`, or all that have MKA; or, in one line, that there is none.
+pub(super) fn ports_asked_for<'a>(
+    ports: &'a [PortThread],
+    name: Option<&str>,
+) -> Result<Vec<&'a PortThread>, Vec<String>> {
+    let is_meant = |port: &&PortThread| match name {
+        Some(name) => port.config.name == name,
+        None => port.config.mka.is_some(),
+    };
+    let meant: Vec<_> = ports.iter().filter(is_meant).collect();
+    if !meant.is_empty() {
+        return Ok(meant);
+    }
+    let names = names(ports);
+    Err(vec![match name {
+        Some(name) => format!("no port {name:?}: there are {names}"),
+        None => format!("no port has MKA: there are {names}"),
+    }])
+}
+
+/// The names of all ports.
+pub(super) fn names(ports: &[PortThread]) -> String {
+    let names: Vec<_> = ports.iter().map(|port| port.config.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn captures(capture: &mut Capture, port: &str) -> Captures {

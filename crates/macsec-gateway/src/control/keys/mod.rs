@@ -82,7 +82,7 @@ enum KeysCommand {
         #[command(flatten)]
         dry: Dry,
     },
-    /// Go over to a key: wait for its peers, activate it, wait until it is in use, retire the former
+    /// Go over to a key: wait for its peers, activate it, wait for its use, retire the former
     Rotate {
         /// The port
         #[arg(long, value_name = "NAME")]
@@ -222,12 +222,13 @@ fn operate(asking: &Asking, request: &Request) -> ExitCode {
     };
     if asking.json {
         print_json(&answer);
-    }
-    let refused = answer.result == KeyResult::Refused;
-    if !asking.json {
+    } else {
         print(&answer);
     }
-    if refused { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS }
+    match answer.result {
+        KeyResult::Refused => ExitCode::from(exit::FAILED),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn print(answer: &KeyAnswer) {
