@@ -30,10 +30,10 @@ use std::{
 };
 
 use macsec::{Ki, Sci};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
+    checked_text::{Kind, seal},
     private_dir::PrivateDirError,
     state_directory::{Directory, Lock},
 };
@@ -42,9 +42,8 @@ use crate::{
 /// older one is no accident.
 pub const CAPACITY: usize = 1024;
 
-/// How the first line begins, whatever the version.
-const MAGIC: &str = "macsec-ki-journal";
-const VERSION: &str = "1";
+const KIND: Kind =
+    Kind { magic: "macsec-ki-journal", version: "1", of_another: "it is that of another SCI" };
 
 /// Why keys cannot be told from those of earlier runs.
 #[derive(Debug, Error)]
@@ -153,30 +152,19 @@ fn file_name(sci: Sci) -> String {
 }
 
 fn to_text(sci: Sci, kis: &VecDeque<Ki>) -> String {
-    let mut text = format!("{MAGIC} {VERSION} {}\n", hex::encode(sci.0));
+    let mut text = KIND.head(&hex::encode(sci.0));
     for ki in kis {
         text += &format!("{ki}\n");
     }
-    let digest = hex::encode(Sha256::digest(&text));
-    text + &format!("sha256 {digest}\n")
+    seal(&mut text);
+    text
 }
 
 /// Reads what [`to_text`] wrote, to the octet; says what is wrong otherwise.
 fn parse(sci: Sci, octets: &[u8]) -> Result<VecDeque<Ki>, &'static str> {
-    let text = str::from_utf8(octets).map_err(|_| "it is no text")?;
-    let mut lines = text.lines();
-    let head: Vec<_> = lines.next().unwrap_or_default().split(' ').collect();
-    let [MAGIC, version, owner] = head[..] else {
-        return Err("it cannot be read");
-    };
-    if version != VERSION {
-        return Err("its version is not 1");
-    }
-    if owner != hex::encode(sci.0) {
-        return Err("it is that of another SCI");
-    }
+    let lines = KIND.body(&hex::encode(sci.0), octets)?;
     let kis: VecDeque<Ki> = lines.map_while(|line| line.parse().ok()).collect();
-    if to_text(sci, &kis) != text {
+    if to_text(sci, &kis).as_bytes() != octets {
         return Err("its checksum is wrong");
     }
     if kis.len() > CAPACITY {

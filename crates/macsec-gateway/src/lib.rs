@@ -25,6 +25,7 @@
 
 pub mod audit;
 pub mod check;
+mod checked_text;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -13,14 +13,15 @@
 //! same name one day.
 
 use mka::{Cak, Ckn, KeyError};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::config::{KeyCheck, MAX_KEYS, Timestamp};
+use crate::{
+    checked_text::{Kind, seal},
+    config::{KeyCheck, MAX_KEYS, Timestamp},
+};
 
-/// How the first line begins, whatever the version.
-const MAGIC: &str = "macsec-keys";
-const VERSION: &str = "1";
+const KIND: Kind =
+    Kind { magic: "macsec-keys", version: "1", of_another: "it is that of another port" };
 /// As many retired keys are remembered.
 pub(super) const MAX_RETIRED: usize = 64;
 /// More than any text of these takes: one that grows leaves copies of keys behind.
@@ -84,6 +85,7 @@ impl Stored {
     /// As it is on disk.
     pub(super) fn to_text(&self, port: &str) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(MAX_TEXT));
+        text.push_str(&KIND.head(port));
         let mut line = |words: &[&str]| {
             for (index, word) in words.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { " " });
@@ -91,7 +93,6 @@ impl Stored {
             }
             text.push('\n');
         };
-        line(&[MAGIC, VERSION, port]);
         for key in &self.keys {
             let cak = Zeroizing::new(hex::encode(&*key.octets));
             let date =
@@ -105,32 +106,14 @@ impl Stored {
         for (ckn, check) in &self.retired {
             line(&["retired", &ckn.to_string(), &check.to_string()]);
         }
-        let digest = hex::encode(Sha256::digest(text.as_bytes()));
-        text.push_str("sha256 ");
-        text.push_str(&digest);
-        text.push('\n');
+        seal(&mut text);
         text
     }
 
     /// Reads what [`Self::to_text`] wrote, to the octet; says what is wrong otherwise.
     pub(super) fn parse(port: &str, octets: &[u8]) -> Result<Self, &'static str> {
-        let text = str::from_utf8(octets).map_err(|_| "it is no text")?;
-        let mut lines = text.lines();
-        let head: Vec<_> = lines.next().unwrap_or_default().split(' ').collect();
-        let [MAGIC, version, owner] = head[..] else {
-            return Err("it cannot be read");
-        };
-        if version != VERSION {
-            return Err("its version is not 1");
-        }
-        if owner != port {
-            return Err("it is that of another port");
-        }
         let mut stored = Self::default();
-        for line in lines {
-            if line.starts_with("sha256 ") {
-                break;
-            }
+        for line in KIND.body(port, octets)? {
             stored.take_line(line).ok_or("it cannot be read")?;
         }
         if stored.to_text(port).as_bytes() != octets {
