@@ -93,8 +93,9 @@ fn has_successor(key: &CakStatus, keys: &[CakStatus]) -> bool {
 #[cfg(test)]
 mod tests {
     use CakState::{Expired, InUse, Leaving, Live, NotLive, Pending, Retired};
+    use mka::Ckn;
 
-    use super::*;
+    use super::{super::keys::retired, *};
 
     const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -102,22 +103,11 @@ mod tests {
         let live_peers = usize::from(matches!(state, Live | InUse));
         let begun = !matches!(state, Pending | Retired);
         CakStatus {
-            ckn: format!("{number:02}"),
-            check: String::new(),
-            source: "configuration".to_owned(),
-            start: None,
-            end: None,
-            starts_in: None,
-            ends_in: None,
-            fallback: false,
             state,
-            activated: false,
-            preferred: false,
             live_peers,
-            peers: 1,
-            icv_errors: 0,
             state_age: begun.then_some(60),
             in_use_for: (state == InUse).then_some(60),
+            ..retired(Ckn::new(&[number]).expect("a CKN"), None, 1)
         }
     }
 

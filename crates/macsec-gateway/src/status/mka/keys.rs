@@ -138,7 +138,7 @@ pub(crate) fn cak_statuses(
 }
 
 /// A key of the configuration that has been retired.
-fn retired(ckn: Ckn, check: Option<KeyCheck>, peers: usize) -> CakStatus {
+pub(super) fn retired(ckn: Ckn, check: Option<KeyCheck>, peers: usize) -> CakStatus {
     CakStatus {
         ckn: ckn.to_string(),
         check: check.map_or_else(String::new, |check| check.to_string()),
