@@ -1,9 +1,7 @@
 //! One end with a wrong CAK: both live on the one that they fall back on.
 
 use std::{
-    io,
-    sync::atomic::Ordering,
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -13,7 +11,7 @@ use super::{
     gateway::Gateway,
     rotation::must_be_done,
     topology::{End, Topology},
-    traffic::{Control, Traffic, TrafficResult},
+    traffic::{TrafficResult, talk_during},
 };
 
 /// The key server notices after a Life Time, 6 s; and then there may be something else to do on the machine.
@@ -34,19 +32,17 @@ pub struct FallenBack {
 }
 
 /// Replaces the CAK in use at gateway B by a wrong one of the same name, while the clouds talk.
+///
+/// # Errors
+/// Those of the traffic and of the random number generator; a gateway has ended, or refuses.
 pub fn fall_back(topology: &Topology, gateways: &mut [Gateway; 2]) -> io::Result<FallenBack> {
     let wrong = files::fresh_key(32)?;
-    let traffic = Traffic::connect(topology)?;
-    let control = Control::default();
-    thread::scope(|scope| {
-        let traffic = scope.spawn(|| traffic.run(&control));
+    let (took, traffic) = talk_during(topology, || {
         let took = go_over(gateways, &wrong);
         thread::sleep(AFTER);
-        control.stop.store(true, Ordering::Relaxed);
-        let traffic =
-            traffic.join().map_err(|_| io::Error::other("the traffic thread panicked"))??;
-        Ok(FallenBack { took: took?, traffic })
-    })
+        took
+    })?;
+    Ok(FallenBack { took: took?, traffic })
 }
 
 fn go_over(gateways: &mut [Gateway; 2], wrong: &str) -> io::Result<Option<Duration>> {

@@ -133,8 +133,12 @@ fn sci(end: End) -> Sci {
     Sci::new(MacAddress(end.mac()), Sci::PORT_END_STATION)
 }
 
-/// Writes a fresh key of `len` octets, as hexadecimal digits.
-fn write_key(path: &Path, len: usize) -> io::Result<()> {
+/// Writes a fresh key of `len` octets, 32 at the most, as hexadecimal digits, to a new file that only its
+/// owner may read.
+///
+/// # Errors
+/// Those of the random number generator and of the file.
+pub fn write_key(path: &Path, len: usize) -> io::Result<()> {
     write_private(path, fresh_key(len)?.as_bytes())
 }
 

@@ -29,6 +29,9 @@ use crate::{
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a gateway may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long frames under way may take to arrive once the clouds have fallen silent.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks at something that is awaited.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -225,6 +228,31 @@ pub fn wait_until_secured(gateways: &mut [Gateway]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What both gateways say of themselves.
+///
+/// # Errors
+/// As [`Gateway::status`].
+pub fn statuses(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
+    let [a, b] = gateways;
+    Ok([a.status()?, b.status()?])
+}
+
+/// Waits until what either gateway has sealed the other has delivered, or no more can be hoped for.
+///
+/// # Errors
+/// As [`Gateway::status`].
+pub fn settle(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
+    let start = Instant::now();
+    loop {
+        let [a, b] = statuses(gateways)?;
+        let settled = a.sealed == b.delivered && b.sealed == a.delivered;
+        if settled || start.elapsed() > SETTLE_TIMEOUT {
+            return Ok([a, b]);
+        }
+        thread::sleep(SETTLE_PAUSE);
+    }
 }
 
 /// What a gateway says of itself, as far as the demo is concerned.

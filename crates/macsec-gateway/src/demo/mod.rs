@@ -44,8 +44,6 @@ use crate::exit::{self, cannot_run};
 
 /// How often the attacker strikes.
 const STRIKE_INTERVAL: Duration = Duration::from_millis(400);
-/// How long frames under way may take to arrive once the clouds have fallen silent.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long datagrams may take to come through after a restart.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(20);
@@ -243,7 +241,7 @@ fn talk(
             if elapsed >= next_report {
                 next_report += Duration::from_secs(1);
                 if !options.json {
-                    print_progress(elapsed, &statuses(gateways)?, attacker.attacks());
+                    print_progress(elapsed, &gateway::statuses(gateways)?, attacker.attacks());
                 }
             }
             if !options.static_keys
@@ -271,7 +269,7 @@ fn talk(
         attacks: attacker.attacks(),
         rotations: rotations.done(),
         rolls: rotations.rolls(),
-        gateways: settle(gateways)?,
+        gateways: gateway::settle(gateways)?,
         next_taps: WireTaps::open(topology)?,
     })
 }
@@ -287,24 +285,6 @@ fn restart(
     *gateway = Gateway::spawn(gateway.end(), topology, guard)?;
     let through = traffic::get_through(topology, RECOVERY_TIMEOUT)?;
     Ok(through.then(|| gateway.age()))
-}
-
-fn statuses(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
-    let [a, b] = gateways;
-    Ok([a.status()?, b.status()?])
-}
-
-/// Waits until what either gateway has sealed the other has delivered, or no more can be hoped for.
-fn settle(gateways: &mut [Gateway; 2]) -> io::Result<[Status; 2]> {
-    let start = Instant::now();
-    loop {
-        let [a, b] = statuses(gateways)?;
-        let settled = a.sealed == b.delivered && b.sealed == a.delivered;
-        if settled || start.elapsed() > SETTLE_TIMEOUT {
-            return Ok([a, b]);
-        }
-        thread::sleep(TICK);
-    }
 }
 
 fn print_picture(options: &Options) {

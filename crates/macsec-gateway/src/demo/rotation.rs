@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, io, time::Duration};
 
+use zeroize::Zeroizing;
+
 use super::{
     files::{self, PRIMARY},
     gateway::Gateway,
@@ -47,7 +49,7 @@ pub struct Rotations {
     /// How long the clouds talk.
     duration: Duration,
     /// Digits of the CAK that takes the place of the first.
-    next_cak: String,
+    next_cak: Zeroizing<String>,
     done: u32,
     rolls: u32,
     next: Duration,
@@ -80,7 +82,7 @@ impl Rotations {
     /// # Errors
     /// Those of the random number generator.
     pub fn new(duration: Duration) -> io::Result<Self> {
-        let next_cak = files::fresh_key(32)?.to_string();
+        let next_cak = files::fresh_key(32)?;
         Ok(Self { duration, next_cak, done: 0, rolls: 0, next: FIRST, current: None })
     }
 
@@ -112,8 +114,8 @@ impl Rotations {
             let kind = if self.done == ROLL_AFTER { Kind::Cak } else { Kind::Sak };
             let longest = if kind == Kind::Cak { LONGEST_ROLL } else { LONGEST };
             if elapsed >= self.next && elapsed + longest <= self.duration {
-                let [a, _] = keys(gateways)?;
-                let old = a.in_use.ok_or_else(|| io::Error::other("there is no SAK to replace"))?;
+                let in_use = Saks::of(&gateways[End::A as usize].answer()?).in_use;
+                let old = in_use.ok_or_else(|| io::Error::other("there is no SAK to replace"))?;
                 match kind {
                     Kind::Sak => gateways[End::A as usize].rekey()?,
                     // In any order.
@@ -138,9 +140,7 @@ impl Rotations {
             current.activated = is_done(&gateways[End::A as usize].activate_key(NEXT)?)?;
             return Ok(None);
         }
-        let [a, b] = keys(gateways)?;
-        let is_gone = |keys: &Keys| !keys.known.contains(&current.old);
-        if a.in_use.is_none() || a.in_use != b.in_use || !is_gone(&a) || !is_gone(&b) {
+        if !gone_over_from(&current.old, gateways)? {
             return Ok(None);
         }
         let kind = current.kind;
@@ -168,6 +168,9 @@ fn is_done(answer: &KeyAnswer) -> io::Result<bool> {
 }
 
 /// What is refused for good ends the demo.
+///
+/// # Errors
+/// Why it is refused.
 pub fn must_be_done(answer: &KeyAnswer) -> io::Result<()> {
     match answer.result {
         KeyResult::Done | KeyResult::NothingToDo => Ok(()),
@@ -181,15 +184,17 @@ pub fn must_be_done(answer: &KeyAnswer) -> io::Result<()> {
 
 /// The SAKs of a gateway, by their KIs.
 #[derive(Default)]
-struct Keys {
+pub struct Saks {
     /// The one that it sends with.
-    in_use: Option<String>,
+    pub in_use: Option<String>,
     /// All that it could send or receive with.
-    known: BTreeSet<String>,
+    pub known: BTreeSet<String>,
 }
 
-impl Keys {
-    fn of(port: &PortStatus) -> Self {
+impl Saks {
+    /// Those of a port, from what it says.
+    #[must_use]
+    pub fn of(port: &PortStatus) -> Self {
         let Some(secy) = &port.secy else { return Self::default() };
         let transmit = &secy.transmit_sc.transmit_sa;
         let receive = secy.receive_sc.iter().flat_map(|sc| &sc.receive_sa);
@@ -202,9 +207,15 @@ impl Keys {
     }
 }
 
-fn keys(gateways: &mut [Gateway; 2]) -> io::Result<[Keys; 2]> {
+/// Whether both gateways send with the same SAK, and neither has the SAK `former` any more.
+///
+/// # Errors
+/// As [`Gateway::answer`].
+pub fn gone_over_from(former: &str, gateways: &mut [Gateway; 2]) -> io::Result<bool> {
     let [a, b] = gateways;
-    Ok([Keys::of(&a.answer()?), Keys::of(&b.answer()?)])
+    let [a, b] = [Saks::of(&a.answer()?), Saks::of(&b.answer()?)];
+    let is_gone = |saks: &Saks| !saks.known.contains(former);
+    Ok(a.in_use.is_some() && a.in_use == b.in_use && is_gone(&a) && is_gone(&b))
 }
 
 #[cfg(test)]

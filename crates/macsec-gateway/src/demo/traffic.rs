@@ -160,6 +160,24 @@ impl Traffic {
     }
 }
 
+/// Keeps the clouds talking while `work` is done, and says what came of both.
+///
+/// # Errors
+/// Those of the sockets.
+pub fn talk_during<T>(
+    topology: &Topology,
+    work: impl FnOnce() -> T,
+) -> io::Result<(T, TrafficResult)> {
+    let traffic = Traffic::connect(topology)?;
+    let control = Control::default();
+    thread::scope(|scope| {
+        let talking = scope.spawn(|| traffic.run(&control));
+        let done = work();
+        control.stop.store(true, Ordering::Relaxed);
+        Ok((done, join(talking)?))
+    })
+}
+
 /// Sends datagrams both ways until one has come out at each end, and says whether that has been so
 /// within `timeout`. None of those that come out was sent before the call.
 ///

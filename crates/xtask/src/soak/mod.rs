@@ -7,7 +7,6 @@
 mod rolls;
 
 use std::{
-    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -16,10 +15,10 @@ use clap::Args;
 use macsec::CipherSuite;
 use macsec_gateway::demo::{
     files,
-    gateway::{Gateway, wait_until_secured},
+    gateway::{Gateway, settle, wait_until_secured},
     guard::Guard,
     topology::{End, Topology},
-    traffic::{Control, Traffic, TrafficResult, UdpResult},
+    traffic::{TrafficResult, UdpResult, talk_during},
 };
 use serde::Serialize;
 
@@ -29,9 +28,6 @@ use crate::{
 };
 use rolls::Ends;
 
-/// How long frames under way may take to arrive once the clouds have fallen silent.
-const SETTLE: Duration = Duration::from_secs(3);
-const TICK: Duration = Duration::from_millis(20);
 /// How often it is told how far it has got.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -100,16 +96,16 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     wait_until_secured(&mut gateways)?;
     let resident_before = memory(&gateways)?;
     let start = Instant::now();
-    let traffic = Traffic::connect(&topology)?;
     let mut ends = Ends::new(&program, directory, options.cipher_suite);
-    let (done, traffic) = talk(traffic, || go_through(options, &mut ends, &mut gateways))?;
+    let (done, traffic) = talk_during(&topology, || go_through(options, &mut ends, &mut gateways))?;
     let seconds = start.elapsed().as_secs_f64();
+    let [a, b] = settle(&mut gateways)?;
     let summary = Summary {
         seconds,
-        frames_lost: settle(&mut gateways)?,
+        frames_lost: a.sealed.abs_diff(b.delivered) + b.sealed.abs_diff(a.delivered),
         resident_before,
         resident_after: memory(&gateways)?,
-        ..Summary::new(&done, &traffic)
+        ..Summary::new(&done?, &traffic)
     }
     .judged(options);
     if options.json {
@@ -154,18 +150,6 @@ impl Summary {
     }
 }
 
-/// Has the clouds talk until `work` has been done.
-fn talk(traffic: Traffic, work: impl FnOnce() -> Result<Done>) -> Result<(Done, TrafficResult)> {
-    let control = Control::default();
-    thread::scope(|scope| {
-        let talking = scope.spawn(|| traffic.run(&control));
-        let done = work();
-        control.stop.store(true, Ordering::Relaxed);
-        let traffic = talking.join().map_err(|_| "the traffic thread panicked")?;
-        Ok((done?, traffic?))
-    })
-}
-
 /// SAK rotations, with the CAK rolls spread among them.
 fn go_through(options: &Options, ends: &mut Ends<'_>, gateways: &mut [Gateway; 2]) -> Result<Done> {
     let Options { cak_rolls, sak_rotations, .. } = *options;
@@ -195,21 +179,6 @@ fn go_through(options: &Options, ends: &mut Ends<'_>, gateways: &mut [Gateway; 2
         thread::sleep(Duration::from_secs(options.seconds_between));
     }
     Ok(done)
-}
-
-/// Waits until what either gateway has protected the other has delivered, or no more can be hoped for. How many are
-/// missing.
-fn settle(gateways: &mut [Gateway; 2]) -> Result<u64> {
-    let start = Instant::now();
-    loop {
-        let [a, b] = gateways;
-        let (a, b) = (a.status()?, b.status()?);
-        let lost = a.sealed.abs_diff(b.delivered) + b.sealed.abs_diff(a.delivered);
-        if lost == 0 || start.elapsed() > SETTLE {
-            return Ok(lost);
-        }
-        thread::sleep(TICK);
-    }
 }
 
 fn memory(gateways: &[Gateway; 2]) -> Result<[u64; 2]> {

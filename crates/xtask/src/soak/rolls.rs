@@ -1,9 +1,6 @@
 //! A new CAK, and a new SAK, each from the request until the former key has gone at both ends.
 
 use std::{
-    fs::OpenOptions,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread,
@@ -11,20 +8,15 @@ use std::{
 };
 
 use macsec::CipherSuite;
-use macsec_gateway::{
-    demo::{
-        files::{FALLBACK, Files},
-        gateway::Gateway,
-        topology::End,
-    },
-    status::PortStatus,
+use macsec_gateway::demo::{
+    files::{self, FALLBACK, Files, PORT},
+    gateway::Gateway,
+    rotation::{Saks, gone_over_from},
+    topology::End,
 };
-use mka::{OsRandom, Random};
 
 use crate::interop::Result;
 
-/// The port of either gateway.
-const PORT: &str = "wan0";
 /// How long either may take: a rotation waits for peers, and keeps the former key for a while.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks.
@@ -86,24 +78,18 @@ impl<'a> Ends<'a> {
 
     /// Has the key server make a SAK, and waits until the one before has gone.
     pub(super) fn rotate_sak(&mut self, gateways: &mut [Gateway; 2]) -> Result<()> {
-        let former = in_use(&gateways[0].answer()?).ok_or("there is no SAK")?;
+        let former = Saks::of(&gateways[0].answer()?).in_use.ok_or("there is no SAK")?;
         let mut rekey = Command::new(self.program);
         rekey.arg("rekey").arg("--socket").arg(self.socket(End::A));
         succeeds(rekey.output()?)?;
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let [a, b] = gateways;
-            let ports = [a.answer()?, b.answer()?];
-            let now = ports.each_ref().map(in_use);
-            if now[0].is_some() && now[0] == now[1] && !ports.iter().any(|port| has(port, &former))
-            {
-                return Ok(());
-            }
+        while !gone_over_from(&former, gateways)? {
             if Instant::now() >= deadline {
                 return Err(format!("SAK {former} does not go").into());
             }
             thread::sleep(PAUSE);
         }
+        Ok(())
     }
 
     /// `macsec keys` about the port of an end.
@@ -121,12 +107,8 @@ impl<'a> Ends<'a> {
 
     /// A fresh CAK, in a file that only its owner may read.
     fn write_cak(&self, ckn: &str) -> Result<PathBuf> {
-        let mut cak = [0; 32];
-        let cak = &mut cak[..self.key_len];
-        OsRandom.fill(cak).map_err(|error| error.to_string())?;
         let path = self.directory.join(format!("{ckn}.cak"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(hex::encode(cak).as_bytes())?;
+        files::write_key(&path, self.key_len)?;
         Ok(path)
     }
 }
@@ -138,19 +120,4 @@ fn succeeds(output: Output) -> Result<()> {
     let [out, error] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     Err(format!("macsec: {}: {out}{error}", output.status).into())
-}
-
-/// The SAK that a port transmits with.
-fn in_use(port: &PortStatus) -> Option<String> {
-    let sas = &port.secy.as_ref()?.transmit_sc.transmit_sa;
-    sas.iter().find(|sa| sa.in_use).map(|sa| sa.key_identifier.clone())
-}
-
-/// Whether a port has this SAK in any use.
-fn has(port: &PortStatus, ki: &str) -> bool {
-    port.secy.as_ref().is_some_and(|secy| {
-        let receive = secy.receive_sc.iter().flat_map(|sc| &sc.receive_sa);
-        secy.transmit_sc.transmit_sa.iter().any(|sa| sa.key_identifier == ki)
-            || receive.into_iter().any(|sa| sa.key_identifier == ki)
-    })
 }
