@@ -2,6 +2,7 @@
 
 use macsec::{MacAddress, Sci};
 use mka::{MAX_FRAME_LEN, OsRandom, ParticipantConfig, logon::MkaOutcome, order::Action};
+use netem::Dice;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -135,23 +136,11 @@ impl Link {
     }
 }
 
-/// Numbers that are as good as random, and the same each time (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// Clocks of both ends step anywhere, at any time, each for itself: the link stays up all the time.
 #[test]
 fn clocks_that_step_anywhere_never_close_a_link() {
     for seed in 1..=12 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ seed);
+        let mut dice = Dice::new(seed);
         let chain = [
             key(1, None, Some(100)),
             key(2, Some(50), Some(200)),
