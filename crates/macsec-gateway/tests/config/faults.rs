@@ -2,11 +2,6 @@
 
 use super::*;
 
-#[track_caller]
-fn check(text: impl AsRef<[u8]>, expected: &[&str]) {
-    assert_eq!(Place::new().faults(text), expected);
-}
-
 const INTERFACE: &str = "an interface: 1 to 15 printable ASCII characters without '/', ':' and '%', \
     and not \".\", \"..\", \"all\" or \"default\"";
 const ETHERTYPE: &str = "0x0600 to 0xffff, but for 0x888e (EAPOL), 0x88e5 (MACsec), 0x8100 and \

@@ -63,6 +63,21 @@ impl Place {
     }
 }
 
+#[track_caller]
+fn check(text: impl AsRef<[u8]>, expected: &[&str]) {
+    assert_eq!(Place::new().faults(text), expected);
+}
+
+/// The warnings of `text`, less the name of the file.
+#[track_caller]
+fn warnings(text: &str) -> Vec<String> {
+    let place = Place::new();
+    let warnings = place.load(text).expect("no fault").warnings;
+    let file = place.path("c.toml").display().to_string();
+    let displayed = warnings.iter().map(ToString::to_string);
+    displayed.map(|text| text.strip_prefix(&file).expect("names the file").to_owned()).collect()
+}
+
 fn load(file: &Path) -> Result<Loaded, Vec<String>> {
     let name = file.to_str().expect("UTF-8");
     Config::load(file).map_err(|faults| {

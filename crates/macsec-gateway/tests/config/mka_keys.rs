@@ -27,20 +27,12 @@ fn keys(text: &str) -> Vec<MkaKey> {
     config.ports.remove(0).mka.expect("there").keys
 }
 
-#[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    assert_eq!(Place::new().faults(text), expected);
-}
-
-/// The warnings of `text`, less the name of the file, and without those of CAKs in it.
+/// The warnings of `text`, without those of CAKs in it.
 #[track_caller]
 fn warnings(text: &str) -> Vec<String> {
-    let place = Place::new();
-    let warnings = place.load(text).expect("no fault").warnings;
-    let file = place.path("c.toml").display().to_string();
-    let displayed = warnings.iter().map(ToString::to_string);
-    let others = displayed.filter(|text| !text.contains("better off in a file of its own"));
-    others.map(|text| text.strip_prefix(&file).expect("names the file").to_owned()).collect()
+    let mut warnings = super::warnings(text);
+    warnings.retain(|text| !text.contains("better off in a file of its own"));
+    warnings
 }
 
 fn instant(text: &str) -> Option<Timestamp> {
@@ -77,10 +69,10 @@ fn eight_keys_and_no_more() {
     assert_eq!(keys(&with_mka(&list(8))).len(), MAX_KEYS);
     assert_eq!(keys(&with_mka(&format!("{own}{}", list(7)))).len(), MAX_KEYS);
     let rule = "key = (an array): at most 8 keys: that of [port.mka], and [[port.mka.key]]";
-    check(&with_mka(&list(9)), &[&format!(":5: port.wan0.mka.{rule}")]);
-    check(&with_mka(&format!("{own}{}", list(8))), &[&format!(":7: port.wan0.mka.{rule}")]);
+    check(with_mka(&list(9)), &[&format!(":5: port.wan0.mka.{rule}")]);
+    check(with_mka(&format!("{own}{}", list(8))), &[&format!(":7: port.wan0.mka.{rule}")]);
     check(
-        &with_mka(&format!("{own}key = 1")),
+        with_mka(&format!("{own}key = 1")),
         &[":7: port.wan0.mka.key = 1: at most 8 keys: that \
         of [port.mka], and [[port.mka.key]]"],
     );
@@ -102,13 +94,13 @@ fn of_keys_that_do_not_go_with_each_other() {
     );
     let fallback = "fallback = true";
     check(
-        &chain(&[key("02", 2, fallback)]),
+        chain(&[key("02", 2, fallback)]),
         &[":8: port.wan0.mka.key.1.fallback = true: false: it is the only key, and there is none \
            to fall back from"],
     );
     let three = [key("02", 2, fallback), key("03", 3, fallback), key("04", 4, "")];
     check(
-        &chain(&three),
+        chain(&three),
         &[":12: port.wan0.mka.key.2.fallback = true: false, but for one key; \
            port.wan0.mka.key.1.fallback has this (line 8)"],
     );
@@ -135,16 +127,16 @@ fn of_one_key() {
         let dates = format!("start = 2026-12-01T00:00:00Z\nend = {end}");
         let rule = "an instant after the start, 2026-12-01T00:00:00Z";
         let line = format!(":9: port.wan0.mka.key.1.end = {end}: {rule}");
-        check(&chain(&[key("02", 2, &dates)]), &[&line]);
+        check(chain(&[key("02", 2, &dates)]), &[&line]);
     }
     let missing = [
         ":5: port.wan0.mka.key.1.ckn = (missing): required: 2 to 64 hexadecimal digits, an even \
          number of them",
         ":5: port.wan0.mka.key.1.cak_file = (missing): required: one of cak_file, cak_env, cak",
     ];
-    check(&with_mka("[[port.mka.key]]"), &missing);
+    check(with_mka("[[port.mka.key]]"), &missing);
     let line = ":8: port.wan0.mka.key.1.starts = 1: unknown key: did you mean start?";
-    check(&chain(&[key("02", 2, "starts = 1")]), &[line]);
+    check(chain(&[key("02", 2, "starts = 1")]), &[line]);
     // The key of the table itself has no dates.
     let own = with_mka("ckn = \"02\"\ncak_file = \"k256\"\nstart = 2026-12-01T00:00:00Z");
     let faults = Place::new().faults(&own);
