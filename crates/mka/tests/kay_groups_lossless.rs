@@ -11,6 +11,7 @@ mod lab;
 use groups::{Case, Group, seeds};
 use lab::{millis, seconds};
 use macsec::Sci;
+use mka::Mi;
 use netem::Link;
 
 /// Who stays: two at the least, and not the one with the best priority, half the time.
@@ -24,6 +25,17 @@ fn stayers(group: &mut Group) -> Vec<usize> {
         stay = vec![0, 1];
     }
     stay
+}
+
+/// A key server does not go before it has come to use a SAK of its own: it may have to wait with that for a Life Time, and
+/// that it has gone is noticed only after another, when those that wait for the SAK have given up.
+fn may_leave(group: &Group, guest: usize) -> bool {
+    if !group.is_there(guest) {
+        return true;
+    }
+    let station = &group.lab.lan[guest];
+    let own = station.kay.principal().map(|participant| participant.member().mi);
+    !station.is_key_server() || station.ki().map(Mi::of_ki) == own
 }
 
 /// One of those that do not stay.
@@ -56,8 +68,8 @@ fn those_that_stay_lose_nothing() {
             let what = group.dice.below(6);
             match (what, guest) {
                 (0, _) => group.rekey(),
-                (1, Some(guest)) => group.leave(guest),
-                (2, Some(guest)) => group.set_link(guest, false),
+                (1, Some(guest)) if may_leave(&group, guest) => group.leave(guest),
+                (2, Some(guest)) if may_leave(&group, guest) => group.set_link(guest, false),
                 (3, Some(guest)) => group.set_link(guest, true),
                 (4..=5, Some(guest)) => group.restart(guest),
                 _ => {}

@@ -102,7 +102,7 @@ impl<R: Random> Kay<R> {
     /// The place of a participant that is not the principal one.
     pub(super) fn place(&self) -> Place {
         let mut used_ans = UsedAns::default();
-        let ours = self.port.reported().into_iter().flatten().map(|key| key.an);
+        let ours = self.port.reported().into_iter().flatten().map(|key| (key.an, key.tx));
         let theirs = self.slots.iter().flat_map(|slot| slot.participant.peers_ans());
         ours.chain(theirs).for_each(|an| used_ans.add(an));
         let made = self.last_sak.filter(|last| last.reason.is_some());

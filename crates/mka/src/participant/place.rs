@@ -36,17 +36,29 @@ impl Default for Place {
     }
 }
 
-/// A set of ANs, a bit for each.
+/// The ANs in use, a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct UsedAns(u8);
+pub(crate) struct UsedAns {
+    any: u8,
+    sent: u8,
+}
 
 impl UsedAns {
-    pub(crate) const fn add(&mut self, an: An) {
-        self.0 |= 1 << an.number();
+    /// Adds one that somebody uses, and perhaps transmits with.
+    pub(crate) const fn add(&mut self, (an, sent): (An, bool)) {
+        let bit = 1 << an.number();
+        self.any |= bit;
+        if sent {
+            self.sent |= bit;
+        }
     }
 
-    pub(crate) const fn contains(self, an: An) -> bool {
-        self.0 & (1 << an.number()) != 0
+    /// The first AN from `first` on that nobody uses. If there is none, one that nobody transmits with: that of a key which is
+    /// about to go.
+    pub(crate) fn free(self, first: An) -> An {
+        let all = || core::iter::successors(Some(first), |an| Some(an.next())).take(An::ALL.len());
+        let free_of = |used: u8| all().find(|an| used & (1 << an.number()) == 0);
+        free_of(self.any).or_else(|| free_of(self.sent)).unwrap_or(first)
     }
 }
 
@@ -97,11 +109,11 @@ impl<R: Random> Participant<R> {
         Some(self.peers.get(mi)?.heard?.sci)
     }
 
-    /// The ANs that live peers say they use.
-    pub(crate) fn peers_ans(&self) -> impl Iterator<Item = An> {
+    /// The ANs that live peers say they use, and whether they transmit with them.
+    pub(crate) fn peers_ans(&self) -> impl Iterator<Item = (An, bool)> {
         let uses = self.peers.live().filter_map(|(peer, _)| peer.key_use);
         let keys = uses.flat_map(|uses| [uses.latest, uses.old]).flatten();
-        keys.filter(|key| key.rx || key.tx).map(|key| key.an)
+        keys.filter(|key| key.rx || key.tx).map(|key| (key.an, key.tx))
     }
 
     /// Whether the SAK `ki` was agreed on here, now or of late.
@@ -119,5 +131,27 @@ impl<R: Random> Participant<R> {
         if self.sak.info().is_some_and(|info| info.ki == ki) {
             self.drop_sak();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_an_that_nobody_uses_is_free_before_one_that_nobody_transmits_with() {
+        let [zero, one, two, three] = An::ALL;
+        let free = |first, used: &[(An, bool)]| {
+            let mut ans = UsedAns::default();
+            used.iter().for_each(|&an| ans.add(an));
+            ans.free(first)
+        };
+        assert_eq!(free(two, &[]), two);
+        assert_eq!(free(two, &[(two, false), (zero, true)]), three);
+        assert_eq!(free(two, &[(two, true), (three, false), (zero, true)]), one);
+        let all = [(zero, true), (one, false), (two, true), (three, true)];
+        assert_eq!(free(two, &all), one);
+        // Somebody else transmits with it all the same.
+        assert_eq!(free(two, &[all.as_slice(), &[(one, true)]].concat()), two);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     decision::{Decision, decide},
     election::{KeyServer, NEVER},
     event::{Event, MiReason},
-    key_use::receives,
+    key_use::{receives, transmits},
     peers::Peer,
     sak::{AgreedSak, SakInfo, SakMember},
 };
@@ -118,6 +118,13 @@ impl<R: Random> Participant<R> {
             .any(|peer| peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx)))
     }
 
+    /// Whether the key server before us has not come to use its last SAK: nobody has gone over to it then, and nobody will.
+    fn nobody_transmits_with_the_latest(&self) -> bool {
+        let Some(info) = self.sak.info() else { return false };
+        self.report.latest.is_some_and(|key| key.ki == info.ki && !key.tx)
+            && !self.peers.live().any(|(peer, _)| transmits(peer, info.ki))
+    }
+
     /// Looks at both places of every report: the key in use stands in either.
     fn pn_exhausted(&self, info: &SakInfo) -> bool {
         let limit = info.suite.rekey_pn();
@@ -138,22 +145,31 @@ impl<R: Random> Participant<R> {
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
         }
         if let Some(since) = self.rollover_since {
-            // Nobody holds the others up for more than a Life Time.
-            let in_time = self.last_sak.is_none_or(|last| last < since + self.life);
-            let in_vain = self.distribution.as_ref().is_some_and(|distribution| {
-                let cut_short = !distribution.done && !self.lists_the_members();
-                cut_short || self.leaves_behind() || self.has_no_member()
-            });
-            if !(in_time && in_vain) {
-                earliest =
-                    earliest.max(self.last_sak.max(Some(since)).unwrap_or_default() + self.life);
-            }
+            earliest = earliest.max(self.end_of_rollover(since));
         }
         if self.better_peer_does_not_stand() {
             // It follows another, whom we do not hear yet.
             earliest = earliest.max(self.elected_since + self.life);
         }
         earliest
+    }
+
+    /// Until when the last SAK, on its way into use `since`, has its time.
+    fn end_of_rollover(&self, since: Duration) -> Duration {
+        let whole = self.last_sak.max(Some(since)).unwrap_or_default() + self.life;
+        let Some(ours) = &self.distribution else {
+            // Who has gone over to it unnoticed has told us by then.
+            return if self.nobody_transmits_with_the_latest() {
+                since + LEAST_INTERVAL
+            } else {
+                whole
+            };
+        };
+        // Nobody holds the others up for more than a Life Time.
+        let in_time = self.last_sak.is_none_or(|last| last < since + self.life);
+        let cut_short = !ours.done && !self.lists_the_members();
+        let in_vain = cut_short || self.leaves_behind() || self.has_no_member();
+        if in_time && in_vain { since } else { whole }
     }
 
     pub(super) fn better_peer_does_not_stand(&self) -> bool {
@@ -245,20 +261,10 @@ impl<R: Random> Participant<R> {
     /// The AN after the last one known on the port, but none that it or a live member still uses, if one is
     /// free: a key server that has restarted knows of none.
     fn next_an(&self) -> An {
-        let used = |an: An| {
-            self.place.used_ans.contains(an)
-                || self.report.keys().any(|key| key.an == an)
-                || self.peers_ans().any(|theirs| theirs == an)
-        };
-        let first = self.place.last_an.or(self.sak.last_an).map_or(An::ALL[0], An::next);
-        let mut an = first;
-        for _ in An::ALL {
-            if !used(an) {
-                return an;
-            }
-            an = an.next();
-        }
-        first
+        let mut used = self.place.used_ans;
+        let ours = self.report.keys().map(|key| (key.an, key.tx));
+        ours.chain(self.peers_ans()).for_each(|an| used.add(an));
+        used.free(self.place.last_an.or(self.sak.last_an).map_or(An::ALL[0], An::next))
     }
 
     /// Whether every live member that wants MACsec reports that it receives with `ki`, and nobody is left behind who uses
