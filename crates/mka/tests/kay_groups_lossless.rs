@@ -8,34 +8,35 @@ mod groups;
 mod kay_lab;
 mod lab;
 
-use groups::{Case, Group, seeds};
+use groups::{Case, Group, seeds_and};
 use lab::{millis, seconds};
 use macsec::Sci;
 use mka::Mi;
 use netem::Link;
 
-/// Who stays: two at the least, and not the one with the best priority, half the time.
+/// Who stays: two at the least, and not the one with the best priority, half the time. One of them is ready to be key server.
 fn stayers(group: &mut Group) -> Vec<usize> {
     let best = group.candidate();
     let mut stay: Vec<_> = (0..group.members()).filter(|_| group.dice.chance(600)).collect();
     if group.dice.chance(500) {
         stay.retain(|index| *index != best);
     }
-    if stay.len() < 2 {
+    let ready = |index: &usize| group.lab.configs[*index].participant.priority != 255;
+    if stay.len() < 2 || !stay.iter().any(ready) {
         stay = vec![0, 1];
     }
     stay
 }
 
-/// A key server does not go before it has come to use a SAK of its own: it may have to wait with that for a Life Time, and
-/// that it has gone is noticed only after another, when those that wait for the SAK have given up.
-fn may_leave(group: &Group, guest: usize) -> bool {
+/// A key server does not go before all that stay have come to use a SAK of its own: it may have to wait with that for a Life
+/// Time, and that it has gone is noticed only after another, when those that wait for the SAK have given up.
+fn may_leave(group: &Group, guest: usize, stay: &[usize]) -> bool {
     if !group.is_there(guest) {
         return true;
     }
-    let station = &group.lab.lan[guest];
-    let own = station.kay.principal().map(|participant| participant.member().mi);
-    !station.is_key_server() || station.ki().map(Mi::of_ki) == own
+    let lan = &group.lab.lan;
+    let own = lan[guest].kay.principal().map(|participant| participant.member().mi);
+    !lan[guest].is_key_server() || stay.iter().all(|index| lan[*index].ki().map(Mi::of_ki) == own)
 }
 
 /// One of those that do not stay.
@@ -50,10 +51,14 @@ fn guest(group: &mut Group, stay: &[usize]) -> Option<usize> {
     Some(one).filter(|one| !stay.contains(one))
 }
 
+/// Cases that lost something once: the AN of a new SAK was that of the one in use; a better key server came amid a rollover;
+/// some went over to the last SAK of a key server that had gone, and others did not.
+const ONCE: [u64; 7] = [1176, 1278, 1372, 1588, 1636, 2127, 2929];
+
 #[test]
 fn those_that_stay_lose_nothing() {
     let mut members = 0;
-    for seed in seeds(48) {
+    for seed in seeds_and(48, &ONCE) {
         let _case = Case(seed);
         let mut group = Group::new(seed);
         let jitter = millis(group.dice.below(20));
@@ -68,8 +73,8 @@ fn those_that_stay_lose_nothing() {
             let what = group.dice.below(6);
             match (what, guest) {
                 (0, _) => group.rekey(),
-                (1, Some(guest)) if may_leave(&group, guest) => group.leave(guest),
-                (2, Some(guest)) if may_leave(&group, guest) => group.set_link(guest, false),
+                (1, Some(guest)) if may_leave(&group, guest, &stay) => group.leave(guest),
+                (2, Some(guest)) if may_leave(&group, guest, &stay) => group.set_link(guest, false),
                 (3, Some(guest)) => group.set_link(guest, true),
                 (4..=5, Some(guest)) => group.restart(guest),
                 _ => {}

@@ -153,6 +153,30 @@ fn the_last_sak_of_a_key_server_that_has_gone_is_its_successors_to_use() {
     }
 }
 
+/// A newcomer that is the best key server came amid a rollover. The key server of before was about to transmit with its SAK,
+/// when all others gave that up for the newcomer's.
+#[test]
+fn a_better_key_server_that_comes_amid_a_rollover_costs_nothing() {
+    for after in (0..300).step_by(10) {
+        let mut lab = KayLab::of(after, &[32, 48, 64, 16]);
+        lab.lan.take(3);
+        for index in 0..3 {
+            lab.lan[index].order_delay = Duration::from_millis(60);
+        }
+        lab.secured_within(seconds(2));
+        lab.lan.run_for(seconds(10));
+        lab.send_data(DATA);
+        lab.lan.with(0, |station, now| station.act(now, |kay| kay.request_rekey(now)));
+        lab.lan.run_for(Duration::from_millis(after));
+        lab.restart(3);
+        lab.lan.run_for(seconds(20));
+        lab.stop_data();
+        let others = [0, 1, 2].map(|index| lab.lan[index].sci);
+        assert_eq!(lab.lost_among(&others), 0, "after {after} ms\n{}", lab.show());
+        lab.secured_within(seconds(1));
+    }
+}
+
 /// Who joined just after the SAK for another joiner had been made stopped its distribution: it goes along with the list of its
 /// members alone. The key server waited for it all the same, and after six seconds went over to a SAK that nobody had.
 #[test]

@@ -229,10 +229,13 @@ impl<R: Random> Kay<R> {
         if let Some(owner) = current {
             self.barred = (!owner.may_transmit()).then_some(ki);
         }
+        let server_transmitting = owner.is_some_and(|owner| owner.server_transmitting(ki));
         PeerReport {
             ki,
-            all_receiving: owner.is_some_and(|owner| owner.all_receiving(ki)),
-            server_transmitting: owner.is_some_and(|owner| owner.server_transmitting(ki)),
+            // A key server that comes upon the SAK of one that has gone: who transmits has seen that all receive.
+            all_receiving: server_transmitting
+                || owner.is_some_and(|owner| owner.all_receiving(ki)),
+            server_transmitting,
             ssci_map_known: self.barred != Some(ki),
         }
     }

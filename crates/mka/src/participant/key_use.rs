@@ -157,6 +157,11 @@ pub(crate) fn transmits(peer: &Peer, ki: Ki) -> bool {
     peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.ki == ki && key.tx))
 }
 
+/// Whether a peer receives with a key other than `ki`.
+pub(crate) fn receives_with_another(peer: &Peer, ki: Ki) -> bool {
+    peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.ki != ki && key.rx))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,7 +59,7 @@ use announced::AnnouncedNames;
 use client::UnknownSak;
 use event::Events;
 use numbers::MessageNumbers;
-use peers::PeerTable;
+use peers::{Peer, PeerTable};
 use sak::SakState;
 use sak_rules::Distribution;
 use suspension::Suspension;
@@ -401,12 +401,18 @@ impl<R: Random> Participant<R> {
     }
 
     /// `serverTransmitting`: the key server reports that it transmits with the SAK `ki`; or who made it does, and was key
-    /// server then: all received with it.
+    /// server then: all received with it. If that has gone, whoever has gone over from another key will do, and saw one of
+    /// the two; who had none before has not waited for anybody.
     #[must_use]
     pub fn server_transmitting(&self, ki: Ki) -> bool {
         let maker = Mi::of_ki(ki);
-        let server = |mi| mi == maker || self.key_server == KeyServer::Peer(mi);
-        self.peers.live().any(|(peer, _)| server(peer.mi) && key_use::transmits(peer, ki))
+        let has_gone = maker != self.mi && self.peers.live().all(|(peer, _)| peer.mi != maker);
+        let leads = |peer: &Peer| {
+            peer.mi == maker
+                || self.key_server == KeyServer::Peer(peer.mi)
+                || (has_gone && key_use::receives_with_another(peer, ki))
+        };
+        self.peers.live().any(|(peer, _)| key_use::transmits(peer, ki) && leads(peer))
     }
 
     /// Whether a live member reports that it transmits with another SAK than `ki`.

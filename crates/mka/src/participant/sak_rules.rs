@@ -147,6 +147,10 @@ impl<R: Random> Participant<R> {
         if let Some(since) = self.rollover_since {
             earliest = earliest.max(self.end_of_rollover(since));
         }
+        if self.distribution.is_none() && self.peers_roll_over() {
+            // The key server before us may be about to transmit with its last SAK: all others would give that up for ours.
+            earliest = earliest.max(self.elected_since + LEAST_INTERVAL);
+        }
         if self.better_peer_does_not_stand() {
             // It follows another, whom we do not hear yet.
             earliest = earliest.max(self.elected_since + self.life);
@@ -170,6 +174,12 @@ impl<R: Random> Participant<R> {
         let cut_short = !ours.done && !self.lists_the_members();
         let in_vain = cut_short || self.leaves_behind() || self.has_no_member();
         if in_time && in_vain { since } else { whole }
+    }
+
+    /// Whether a peer receives with a key that it does not transmit with yet.
+    fn peers_roll_over(&self) -> bool {
+        let latest = self.peers.live().filter_map(|(peer, _)| peer.key_use?.latest);
+        latest.into_iter().any(|key| key.rx && !key.tx)
     }
 
     pub(super) fn better_peer_does_not_stand(&self) -> bool {

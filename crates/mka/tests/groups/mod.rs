@@ -21,6 +21,13 @@ pub(crate) fn seeds(number: u64) -> Range<u64> {
     }
 }
 
+/// As [`seeds`], and these as well if nothing else is asked for.
+pub(crate) fn seeds_and(number: u64, more: &[u64]) -> impl Iterator<Item = u64> {
+    let seeds = seeds(number);
+    let all = seeds == (0..number);
+    seeds.chain(more.iter().copied().filter(move |_| all))
+}
+
 /// Names the seed of a case that fails.
 pub(crate) struct Case(pub(crate) u64);
 
