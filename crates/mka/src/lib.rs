@@ -119,9 +119,9 @@ pub use keys::{
 };
 pub use participant::{
     AgreedSak, Agreement, Announced, AnnouncedName, ConfigError, Discard, Event, HELLO_TIME,
-    KeyInUse, KeyReport, KeyServer, MiReason, Participant, ParticipantConfig, ParticipantCounters,
-    ParticipantError, PeerKeyUse, PeerStatus, RekeyReason, ReportedKey, ResumeReason, SakInfo,
-    SakMember, SakRefusal, Suites,
+    KeyInUse, KeyReport, KeyServer, MiReason, OfferedCak, Participant, ParticipantConfig,
+    ParticipantCounters, ParticipantError, PeerKeyUse, PeerStatus, RekeyReason, ReportedKey,
+    ResumeReason, SakInfo, SakMember, SakRefusal, Suites,
 };
 pub use received::{Mkpdu, Received, Unverified};
 pub use sets::{

@@ -32,6 +32,7 @@ enum Repeated {
     Crowd,
     Malformed,
     SakRefused,
+    CakOffered,
     NotSent,
 }
 
@@ -136,6 +137,13 @@ impl KayLog {
             Event::SakRefused(refusal) => {
                 self.repeat(now, Repeated::SakRefused, || {
                     format!("SAK of the key server refused: {}", sak_refusal(*refusal))
+                });
+            }
+            Event::CakOffered { sci, .. } => {
+                let offer = participant.and_then(Participant::offered_cak);
+                self.repeat(now, Repeated::CakOffered, || {
+                    let group = offer.map(|offer| offer.ckn.to_string()).unwrap_or_default();
+                    format!("group CAK {group} distributed by the key server {sci}: not taken")
                 });
             }
             Event::PlainText => warn!(port, %ckn, "agreed to do without MACsec"),

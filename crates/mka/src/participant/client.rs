@@ -55,7 +55,7 @@ impl<R: Random> Participant<R> {
     }
 
     /// The key server's live list, if the sender is our key server and lists us there.
-    fn listed_by_server<'a>(&self, body: &Body<'a>) -> Result<PeerList<'a>, SakRefusal> {
+    pub(super) fn listed_by_server<'a>(&self, body: &Body<'a>) -> Result<PeerList<'a>, SakRefusal> {
         let sender = body.basic.actor.mi;
         // Only live peers are elected.
         let elected = self.key_server == KeyServer::Peer(sender);

@@ -65,6 +65,14 @@ pub enum Event {
     SakReceived(Ki),
     /// The key server has sent us what we do not take. It may do so again and again.
     SakRefused(SakRefusal),
+    /// The key server distributes a group CAK, or another than before:
+    /// [`Participant::offered_cak`](crate::Participant::offered_cak) has its name. Nothing is done with it.
+    CakOffered {
+        /// The MI of the key server.
+        mi: Mi,
+        /// Its SCI.
+        sci: Sci,
+    },
     /// The key server, we or another, has decided against MACsec.
     PlainText,
     /// The random generator has failed, and with it the participant: it does nothing any more.
@@ -166,6 +174,8 @@ pub struct ParticipantCounters {
     pub in_mkpdu: u64,
     /// Those of them with a Distributed SAK.
     pub in_sak_mkpdu: u64,
+    /// Those of them with a Distributed CAK, whoever sent it. Nothing is done with it.
+    pub in_cak_mkpdu: u64,
     /// MKPDUs sent.
     pub out_mkpdu: u64,
     /// Those of them with a Distributed SAK.
@@ -198,6 +208,7 @@ impl ParticipantCounters {
         let Self {
             in_mkpdu,
             in_sak_mkpdu,
+            in_cak_mkpdu,
             out_mkpdu,
             out_sak_mkpdu,
             in_icv_errors,
@@ -213,6 +224,7 @@ impl ParticipantCounters {
         } = *other;
         self.in_mkpdu += in_mkpdu;
         self.in_sak_mkpdu += in_sak_mkpdu;
+        self.in_cak_mkpdu += in_cak_mkpdu;
         self.out_mkpdu += out_mkpdu;
         self.out_sak_mkpdu += out_sak_mkpdu;
         self.in_icv_errors += in_icv_errors;

@@ -18,6 +18,7 @@
 //! | `sak` | the SAK agreed on, its members and SSCIs |
 //! | `key_use` | SAK Use in both directions |
 //! | `announced` | what peers announce, for people |
+//! | `offered` | a group CAK that the key server distributes, for people |
 //! | `suspension` | a key server that is silent for a while |
 //! | `transmit` | what is sent |
 
@@ -29,6 +30,7 @@ mod election;
 mod event;
 mod key_use;
 mod numbers;
+mod offered;
 mod peers;
 mod place;
 mod receive;
@@ -48,6 +50,7 @@ pub use config::{ConfigError, ParticipantConfig, Suites};
 pub use election::KeyServer;
 pub use event::{Discard, Event, MiReason, ParticipantCounters, SakRefusal};
 pub use key_use::{KeyInUse, KeyReport, PeerKeyUse, ReportedKey};
+pub use offered::OfferedCak;
 pub(crate) use place::{Place, UsedAns};
 pub use sak::{AgreedSak, SakInfo, SakMember};
 pub use sak_rules::RekeyReason;
@@ -123,6 +126,7 @@ pub struct Participant<R> {
     suspension: Option<Suspension>,
     hello: HelloTimer,
     names: AnnouncedNames,
+    offered_cak: Option<OfferedCak>,
 
     place: Place,
     /// Another participant was the principal one before us.
@@ -204,6 +208,7 @@ impl<R: Random> Participant<R> {
             suspension: None,
             hello: HelloTimer::new(config.hello_time, now),
             names: AnnouncedNames::default(),
+            offered_cak: None,
             place: Place::default(),
             cak_changed: false,
             sak: SakState::new(),

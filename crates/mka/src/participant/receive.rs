@@ -127,6 +127,7 @@ impl<R: Random> Participant<R> {
             self.hello.news();
         }
         self.elect(now);
+        self.take_offer(body);
         if body.distributed_sak.is_some() {
             self.counters.in_sak_mkpdu += 1;
             self.take_distributed(now, body);

@@ -65,6 +65,7 @@ fn well() -> PortStatus {
             suspended_while: None,
             kmd: None,
             nid: None,
+            offered_cak: None,
             peers,
         });
     }

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use mka::{
-    Announced, AnnouncedName, Ckn, Kay, KeyServer, Participant, PeerStatus, Random, cp::KeyStatus,
-    key_number, logon::MkaOutcome,
+    Announced, AnnouncedName, Ckn, Kay, KeyServer, OfferedCak, Participant, PeerStatus, Random,
+    cp::KeyStatus, key_number, logon::MkaOutcome,
 };
 
 use super::{
     ActorStatus, AnnouncedNameStatus, AnnouncedStatus, CakStatus, KeyServerStatus, LastRekey,
-    MkaPeerStatus, MkaStatus, ParticipantStatus, SakStatus, names, symptoms,
+    MkaPeerStatus, MkaStatus, OfferedCakStatus, ParticipantStatus, SakStatus, names, symptoms,
 };
 
 /// A KaY, and what its thread knows beside it.
@@ -152,12 +152,17 @@ fn participant_status<R: Random>(
             .map(|until| until.saturating_sub(view.now).as_secs()),
         kmd: participant.announced_kmd().map(name),
         nid: participant.announced_nid().map(name),
+        offered_cak: participant.offered_cak().map(offered),
         peers: participant.peers().map(|peer| peer_status(view, ckn, &peer)).collect(),
     }
 }
 
 fn name(announced: &AnnouncedName) -> AnnouncedNameStatus {
     AnnouncedNameStatus { name: printable(announced.as_str()), from: announced.from.to_string() }
+}
+
+fn offered(offered: &OfferedCak) -> OfferedCakStatus {
+    OfferedCakStatus { ckn: offered.ckn.to_string(), from: offered.from.to_string() }
 }
 
 /// With escapes: anybody who has the CAK may have sent it, and a terminal would do what it says.
@@ -234,6 +239,7 @@ fn counters(view: &KayView<'_, impl Random>) -> BTreeMap<String, u64> {
     [
         ("in-mkpdu", participant.in_mkpdu),
         ("in-sak-mkpdu", participant.in_sak_mkpdu),
+        ("in-cak-mkpdu", participant.in_cak_mkpdu),
         ("out-mkpdu", participant.out_mkpdu),
         ("out-sak-mkpdu", participant.out_sak_mkpdu),
         ("out-mkpdu-errors", participant.out_errors + view.failed_sends),

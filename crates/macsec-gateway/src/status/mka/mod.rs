@@ -115,6 +115,8 @@ pub struct ParticipantStatus {
     pub kmd: Option<AnnouncedNameStatus>,
     /// The network (NID) that a peer has announced last.
     pub nid: Option<AnnouncedNameStatus>,
+    /// The group CAK that the key server has distributed last.
+    pub offered_cak: Option<OfferedCakStatus>,
     /// The others, live and potential.
     pub peers: Vec<MkaPeerStatus>,
 }
@@ -126,6 +128,16 @@ pub struct AnnouncedNameStatus {
     /// The name, with escapes for what does not print.
     pub name: String,
     /// The SCI of the peer.
+    pub from: String,
+}
+
+/// A group CAK that a key server has distributed. Nothing is done with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OfferedCakStatus {
+    /// Its CKN.
+    pub ckn: String,
+    /// The SCI of the key server.
     pub from: String,
 }
 
@@ -220,6 +232,7 @@ pub(in crate::status) fn fixture() -> MkaStatus {
             suspended_while: Some(120),
             kmd: Some(AnnouncedNameStatus { name: "\\u{9b}".repeat(126), from: sci() }),
             nid: Some(AnnouncedNameStatus { name: "n".repeat(100), from: sci() }),
+            offered_cak: Some(OfferedCakStatus { ckn: "7b".repeat(32), from: sci() }),
             peers: vec![MkaPeerStatus {
                 mi: mi(),
                 mn: u32::MAX,

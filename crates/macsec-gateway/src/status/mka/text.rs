@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{AnnouncedNameStatus, CakState, CakStatus, MkaPeerStatus, MkaStatus};
+use super::{AnnouncedNameStatus, CakState, CakStatus, MkaPeerStatus, MkaStatus, OfferedCakStatus};
 use crate::status::text::{age, wrap};
 
 /// Characters of a long name in a line.
@@ -44,6 +44,12 @@ pub(crate) fn write_mka(f: &mut String, mka: &MkaStatus) -> fmt::Result {
             writeln!(f, "        {kind} announced by {from}:")?;
             write_long(f, name)?;
         }
+    }
+    for OfferedCakStatus { ckn, from } in
+        mka.participants.iter().filter_map(|one| one.offered_cak.as_ref())
+    {
+        writeln!(f, "        CAK distributed by {from}, and not taken:")?;
+        writeln!(f, "            {ckn}")?;
     }
     // Others have the same peers, as a rule; what is different about them the keys tell.
     let has_principal = mka.participants.iter().any(|participant| participant.principal);
@@ -160,6 +166,18 @@ mod tests {
         assert!(text.contains(kmd) && !text.contains("NID"), "{text}");
         let suites = "            announces gcm-aes-128, gcm-aes-256, gcm-aes-xpn-128,";
         assert!(text.contains(suites) && text.contains("access restricted\n"), "{text}");
+    }
+
+    #[test]
+    fn a_cak_that_is_not_taken_is_told() {
+        let mut mka = fixture();
+        let (ckn, from) = ("67726f7570".to_owned(), "02-00-00-00-00-01-0001".to_owned());
+        mka.participants[0].offered_cak = Some(OfferedCakStatus { ckn, from });
+        let told = "\n        CAK distributed by 02-00-00-00-00-01-0001, and not taken:\n            \
+             67726f7570\n";
+        assert!(text(&mka).contains(told), "{}", text(&mka));
+        mka.participants[0].offered_cak = None;
+        assert!(!text(&mka).contains("CAK distributed"));
     }
 
     #[test]

@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{END, End, has_symptom, kay};
+use macsec::{MacAddress, Sci};
+use mka::{
+    Cak, Ckn, DistributedCak, MAX_FRAME_LEN, OsRandom, Participant, ParticipantConfig, Received,
+};
+
+use super::{CAK, CKN, END, End, has_symptom, kay};
 use crate::{
     Line,
     bench::{FAR, NEAR, PATIENCE, Station, number_of, numbered},
@@ -111,5 +116,79 @@ fn a_flood_of_foreign_mkpdus_is_told_once_and_does_no_harm() {
     // Hellos go on.
     let sent = kay(&status).counters["out-mkpdu"];
     gateway.wait_until("hellos", |status| kay(status).counters["out-mkpdu"] > sent + 1);
+    gateway.stop();
+}
+
+/// A key server in the test's hands, whose MKPDUs say more than ours would.
+struct Puppet {
+    participant: Participant<OsRandom>,
+    cak: Cak,
+    group: DistributedCak<'static>,
+    began: Instant,
+}
+
+impl Puppet {
+    fn new(group: DistributedCak<'static>) -> Self {
+        let mut config = ParticipantConfig::new(Sci::new(MacAddress(FAR), 1));
+        config.priority = 0;
+        let cak = Cak::new(&hex::decode(CAK).expect("digits")).expect("a CAK");
+        let ckn = Ckn::new(&hex::decode(CKN).expect("digits")).expect("a CKN");
+        let participant = Participant::new(config, cak.clone(), ckn, OsRandom, Duration::ZERO);
+        Self { participant: participant.expect("one"), cak, group, began: Instant::now() }
+    }
+
+    /// Hears and says what is due.
+    fn turn(&mut self, wire: &mut Station) {
+        let now = self.began.elapsed();
+        for frame in wire.received() {
+            let _ = self.participant.handle_frame(now, &frame);
+        }
+        self.participant.handle_timeout(now);
+        let (mut own, mut said) = ([0; MAX_FRAME_LEN], [0; MAX_FRAME_LEN]);
+        while let Some(len) = self.participant.poll_transmit(now, &mut own) {
+            let framing = self.participant.config().framing;
+            let ick = self.cak.ick(self.participant.ckn());
+            let received = Received::parse(&own[..len], framing.ethertype).expect("an MKPDU");
+            let mkpdu = received.verify(&ick).expect("its own");
+            let mut body = *mkpdu.body();
+            body.distributed_cak = Some(self.group);
+            let len = framing.encode(&body, &ick, &mut said).expect("room");
+            wire.send(&said[..len]);
+        }
+    }
+}
+
+#[test]
+fn a_cak_that_the_key_server_distributes_is_told_and_not_taken() {
+    let Some(line) = Line::new() else { return };
+    END.configure(&line.edge);
+    let mut gateway = line.edge.start_again();
+    let mut wire = line.wire("far0");
+    let octets = [[0xee; 24].as_slice(), b"group"].concat().leak();
+    let mut puppet = Puppet::new(DistributedCak::new(octets).expect("a set"));
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        puppet.turn(&mut wire);
+        let status = gateway.try_status();
+        if let Some(status) = status.filter(|status| kay(status).counters["in-cak-mkpdu"] > 4) {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        thread::sleep(Duration::from_millis(20));
+    };
+    let [participant] = &kay(&status).participants[..] else { panic!("{status:?}") };
+    let offered = participant.offered_cak.as_ref().expect("an offer");
+    let (ckn, from) = ("67726f7570", "02-00-00-00-00-02-0001");
+    assert_eq!((offered.ckn.as_str(), offered.from.as_str()), (ckn, from));
+    gateway.shows(&format!("CAK distributed by {from}, and not taken:\n            {ckn}\n"));
+    let words = format!("group CAK {ckn} distributed by the key server {from}: not taken");
+    let deadline = Instant::now() + PATIENCE;
+    while !gateway.log().contains(&words) {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let log = gateway.log();
+    assert_eq!(log.matches(&words).count(), 1, "{log}");
+    assert!(!log.contains("eeee") && !format!("{status:?}").contains("eeee"), "the wrapped key");
     gateway.stop();
 }
