@@ -32,6 +32,8 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// How long a KaY may take to begin, to end or to say how it is before it is told that it has not.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What the port's thread tells of a KaY that has not answered by then.
+const NO_ANSWER: &str = "the thread for MKA does not answer";
 /// Octets of the buffer for EAPOL: some hundred frames.
 const EAPOL_BUFFER: usize = 256 * 1024;
 
@@ -73,12 +75,15 @@ pub(super) struct KayWaits {
     since: Option<Instant>,
     /// Who wants the status of the port, and until when the KaY may take to say its part.
     asked: Vec<(SyncSender<PortStatus>, Instant)>,
+    /// Who wants a new SAK, and until when the KaY may take to say what becomes of that.
+    rekeys: Vec<(SyncSender<Result<(), String>>, Instant)>,
 }
 
 impl KayWaits {
     /// When to answer without the KaY.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.asked.iter().map(|asked| asked.1).min()
+        let statuses = self.asked.iter().map(|asked| asked.1);
+        statuses.chain(self.rekeys.iter().map(|asked| asked.1)).min()
     }
 
     /// Forgets why there was no KaY.
@@ -290,9 +295,12 @@ impl Runner {
     }
 
     /// Has the KaY make a new SAK.
-    pub(super) fn rekey(&self, answer: SyncSender<Result<(), String>>) {
+    pub(super) fn rekey(&mut self, answer: SyncSender<Result<(), String>>) {
         match &self.mka {
-            Some(mka) => mka.thread.tell(Input::Rekey(answer)),
+            Some(mka) => {
+                mka.thread.tell(Input::Rekey(answer.clone()));
+                self.kay_waits.rekeys.push((answer, Instant::now() + PATIENCE));
+            }
             // Nobody may be waiting any more.
             None => drop(answer.send(Err(match self.config.mka {
                 Some(_) => "MKA has not begun, see `macsec status`".to_owned(),
@@ -332,8 +340,12 @@ impl Runner {
             self.kay_waits.asked.extract_if(.., |asked| asked.1 <= now).collect::<Vec<_>>()
         {
             let mut status = self.status();
-            status.problems.push("MKA does not answer".to_owned());
+            status.problems.push(NO_ANSWER.to_owned());
             drop(answer.send(status));
+        }
+        for (answer, _) in self.kay_waits.rekeys.extract_if(.., |asked| asked.1 <= now) {
+            // The KaY has answered, as a rule.
+            drop(answer.try_send(Err(NO_ANSWER.to_owned())));
         }
     }
 

@@ -123,18 +123,20 @@ fn a_kay_that_panics_closes_its_port() {
     });
 }
 
-/// Regression: `macsec status` said that the thread of the port did not answer.
+/// Regression: `macsec status` and `macsec rekey` said that the thread of the port did not answer.
 #[test]
 fn a_port_answers_though_its_kay_does_not() {
     with_wire(|| {
         let ports = format!("{}{MKA}", WAITING.replace("no-such-link", "up0"));
         let (_directory, mut service) = start(&ports);
         until(&service, |port| port.mka.is_some());
-        let hang = Input::Hang(STATUS_TIMEOUT + Duration::from_secs(1));
+        let hang = Input::Hang(2 * STATUS_TIMEOUT + Duration::from_secs(1));
         service.ports[0].order(Order::TellKay(hang));
         let port = service.status().ports.remove(0);
-        assert_eq!(port.problems, ["MKA does not answer"]);
+        assert_eq!(port.problems, ["the thread for MKA does not answer"]);
         assert!(port.secy.is_some() && port.uplink.present && port.mka.is_none());
+        let line = "port wan0: the thread for MKA does not answer";
+        assert_eq!(service.rekey(None), Err(vec![line.to_owned()]));
         until(&service, |port| port.mka.is_some() && port.problems.is_empty());
         service.stop_ports();
     });
