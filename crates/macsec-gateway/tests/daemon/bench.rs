@@ -206,16 +206,24 @@ impl Daemon {
         self.child.id()
     }
 
-    /// What it says, if it answers.
+    /// What it says, if it answers and all its ports do in time: on a busy machine they may not.
     pub fn try_status(&self) -> Option<Status> {
         match control::ask(&self.socket, &Request::Status) {
-            Ok(Reply::Status(status)) => Some(*status),
+            Ok(Reply::Status(status)) => Some(*status).filter(is_whole),
             _ => None,
         }
     }
 
+    #[track_caller]
     pub fn status(&self) -> Status {
-        self.try_status().unwrap_or_else(|| panic!("no answer; log:\n{}", self.log()))
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.try_status() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "no answer; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What it says of its port `name`.
@@ -295,6 +303,16 @@ impl Daemon {
         self.child.wait().expect("a child");
     }
 
+    /// Waits until `words` are in its log, which a thread of its own writes.
+    #[track_caller]
+    pub fn logs(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "{words}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -305,6 +323,12 @@ impl Daemon {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
+}
+
+/// Whether all ports and their KaYs have said how they are.
+fn is_whole(status: &Status) -> bool {
+    let mut problems = status.ports.iter().flat_map(|port| &port.problems);
+    !problems.any(|problem| problem.ends_with("does not answer"))
 }
 
 impl Drop for Daemon {

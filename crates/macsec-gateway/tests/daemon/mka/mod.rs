@@ -8,6 +8,7 @@ mod wrong;
 
 use std::{
     os::fd::AsFd,
+    process::Output,
     thread,
     time::{Duration, Instant},
 };
@@ -171,6 +172,21 @@ fn get_through(
             return;
         }
         assert!(Instant::now() < deadline, "no frame gets through");
+    }
+}
+
+/// `macsec rekey`. It is asked again if the port did not answer in time, as on a busy machine.
+#[track_caller]
+fn rekey(edge: &Edge, more: &[&str]) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = edge.ask(&[&["rekey"], more].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        if !text.contains("not answer") && !text.contains("no answer") {
+            return output;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is wrong is named.
 
-use super::{CAK, Couple, Daemon, END, Edge, End, has_symptom, in_use, kay};
+use super::{CAK, Couple, Daemon, END, Edge, End, has_symptom, in_use, kay, rekey};
 
 const OTHER_CAK: &str = "00010203040506070001020304050607";
 
@@ -16,7 +16,7 @@ fn both_say(couple: &Couple, daemons: &mut [Daemon; 2], words: [&str; 2]) {
     for ((edge, daemon), words) in couple.ends().into_iter().zip(daemons).zip(words) {
         let status = daemon.wait_until(words, |status| has_symptom(status, words));
         assert!(!status.ports[0].controlled_port_enabled && !kay(&status).secured);
-        assert!(daemon.log().contains(words), "{words}: {}", daemon.log());
+        daemon.logs(words);
         doctor_says(edge, words);
         assert!(!daemon.log().contains(CAK), "the log shows the CAK");
     }
@@ -95,9 +95,7 @@ fn no_suite_in_common() {
     let words = "peer 02-00-00-00-00-02-0001 does not receive with the SAK in use";
     daemons[0].wait_until(words, |status| has_symptom(status, words));
     doctor_says(&couple.a, words);
-    // Last: the log is written by a thread of its own, and may lag behind the status.
-    let log = daemons[1].log();
-    assert!(log.contains("its cipher suite is not one of cipher_suites"), "{log}");
+    daemons[1].logs("its cipher suite is not one of cipher_suites");
     daemons.into_iter().for_each(Daemon::stop);
 }
 
@@ -108,7 +106,7 @@ fn a_sak_that_cannot_be_put_on_record() {
     let first = in_use(&left.status());
     let (state, elsewhere) = (couple.a.path("state"), couple.a.path("elsewhere"));
     std::fs::rename(&state, &elsewhere).expect("a directory");
-    assert!(couple.a.ask(&["rekey"]).status.success());
+    assert!(rekey(&couple.a, &[]).status.success());
     let words = "the SAK cannot be put on record";
     let status = left.wait_until(words, |status| has_symptom(status, words));
     assert!(status.ports[0].secured, "the present one stays in use");
