@@ -199,9 +199,11 @@ impl<R: Random> KayRing<R> {
         cak_statuses(clock, &self.ring, &fares, peers, life)
     }
 
-    /// The key that was in use before the one in use.
-    pub(super) const fn former(&self) -> Option<Ckn> {
-        self.former
+    /// The key that was in use before the one in use. What an activation has put on record comes
+    /// first: it outlives this process, and is no other that has stood in for a while since.
+    pub(super) fn former(&self) -> Option<Ckn> {
+        let is_activated = self.last.is_some() && self.last == self.ring.activated;
+        self.ring.former.filter(|_| is_activated).or(self.former)
     }
 
     fn running(&self, now: Duration) -> Vec<Running> {

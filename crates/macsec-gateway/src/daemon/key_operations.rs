@@ -38,7 +38,7 @@ pub(super) struct Asked {
 /// What is to be changed on record.
 enum Change {
     Add(AddedKey),
-    Activate(Ckn),
+    Activate { ckn: Ckn, former: Option<(Ckn, KeyCheck)> },
     Retire { ckn: Ckn, check: KeyCheck, force: bool },
 }
 
@@ -148,7 +148,10 @@ impl Service {
                 let check = asked.check.unwrap_or(KeyCheck([0; 16]));
                 (allowed, Change::Retire { ckn, check, force: *force })
             }
-            _ => (key_guards::activate(&status, &ring, ckn)?, Change::Activate(ckn)),
+            _ => {
+                let former = former(&status, &ring, ckn);
+                (key_guards::activate(&status, &ring, ckn)?, Change::Activate { ckn, former })
+            }
         };
         Ok(match allowed {
             Allowed::Do(message) => (Some(change), message),
@@ -166,7 +169,7 @@ impl Service {
         let mut forced = None;
         match change {
             Change::Add(key) => store.add(key, configured(config)),
-            Change::Activate(ckn) => store.activate(ckn),
+            Change::Activate { ckn, former } => store.activate(ckn, former),
             Change::Retire { ckn, check, force } => {
                 forced = force.then_some(ckn);
                 store.retire(ckn, check, configured(config))
@@ -244,6 +247,16 @@ fn added_key(ckn: Ckn, cak: &str) -> Result<AddedKey, Refusal> {
 fn date(name: &str, text: &Option<String>) -> Result<Option<Timestamp>, Refusal> {
     let parsed = text.as_deref().map(str::parse).transpose();
     parsed.map_err(|error: TimestampError| malformed(&format!("{name}: {error}")))
+}
+
+/// The key that `ckn` follows: the one in use, or, if that is `ckn` already, the one before.
+fn former(status: &PortStatus, ring: &Ring, ckn: Ckn) -> Option<(Ckn, KeyCheck)> {
+    let mka = status.mka.as_ref()?;
+    let in_use = mka.keys.iter().find(|key| key.in_use_for.is_some()).map(|key| &key.ckn);
+    let to = ckn.to_string();
+    let former = in_use.filter(|in_use| **in_use != to).or(mka.former_key.as_ref())?;
+    let key = ring.keys.iter().find(|key| key.ckn != ckn && key.ckn.to_string() == *former)?;
+    Some((key.ckn, key.check))
 }
 
 /// The check value of a key that has left the configuration and is still taken part with.

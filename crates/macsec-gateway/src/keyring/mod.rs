@@ -30,6 +30,8 @@ pub struct Ring {
     pub keys: Vec<RingKey>,
     /// The key that has been activated.
     pub activated: Option<Ckn>,
+    /// The one of them that was in use before that.
+    pub former: Option<Ckn>,
     /// Keys that have been retired, and are not among these.
     pub retired: Vec<RetiredKey>,
     /// The one that has just been retired by force: it goes whatever becomes of the link.

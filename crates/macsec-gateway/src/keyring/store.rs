@@ -1,8 +1,9 @@
 //! Keys that operators add, activate and retire while the gateway runs, on disk.
 //!
 //! There is one file for each port (`keys-PORT`) in the state directory, its owner's only. It has
-//! the keys that `macsec keys add` has brought, CAKs included; which key is activated; and which
-//! have been retired, so that one of the configuration does not come back with the next start.
+//! the keys that `macsec keys add` has brought, CAKs included; which key is activated, and which was
+//! in use before it; and which have been retired, so that one of the configuration does not come
+//! back with the next start.
 //!
 //! - No file means that nothing of this has happened.
 //! - A file that is damaged is an error, never taken for none: a key that was retired, for whatever
@@ -87,7 +88,7 @@ impl KeyStore {
     /// The keys of the port: those of the configuration, and those on record, less those retired.
     #[must_use]
     pub fn ring(&self, configured: &[MkaKey]) -> Ring {
-        let Stored { keys: added, activated, retired } = &self.stored;
+        let Stored { keys: added, activated, former, retired } = &self.stored;
         let is_retired = |ckn: Ckn, check: KeyCheck| retired.contains(&(ckn, check));
         let of_configuration = configured
             .iter()
@@ -115,9 +116,14 @@ impl KeyStore {
             end: key.end,
             fallback: key.fallback,
         });
+        let keys: Vec<_> = of_configuration.chain(of_store).collect();
+        let is_there = |(ckn, check): &(Ckn, KeyCheck)| {
+            keys.iter().any(|key| key.ckn == *ckn && key.check == *check)
+        };
         Ring {
-            keys: of_configuration.chain(of_store).collect(),
             activated: *activated,
+            former: former.filter(is_there).map(|(ckn, _)| ckn),
+            keys,
             retired: retired
                 .iter()
                 .map(|&(ckn, check)| RetiredKey {
@@ -145,12 +151,16 @@ impl KeyStore {
         self.replace(stored)
     }
 
-    /// Prefers a key, and no other.
+    /// Prefers a key, and no other. `former`: the one that is to give way, or has given way to it.
     ///
     /// # Errors
     /// [`KeyStoreError::Io`].
-    pub fn activate(&mut self, ckn: Ckn) -> Result<(), KeyStoreError> {
-        self.replace(Stored { activated: Some(ckn), ..self.stored.clone() })
+    pub fn activate(
+        &mut self,
+        ckn: Ckn,
+        former: Option<(Ckn, KeyCheck)>,
+    ) -> Result<(), KeyStoreError> {
+        self.replace(Stored { activated: Some(ckn), former, ..self.stored.clone() })
     }
 
     /// Retires a key. Its CAK goes, if it is on record. If as many are retired as are remembered,
@@ -167,6 +177,7 @@ impl KeyStore {
         let mut stored = self.stored.clone();
         stored.keys.retain(|key| key.ckn != ckn);
         stored.activated = stored.activated.filter(|activated| *activated != ckn);
+        stored.former = stored.former.filter(|(former, _)| *former != ckn);
         stored.retired.retain(|retired| *retired != (ckn, check));
         if stored.retired.len() == MAX_RETIRED {
             let can_go = |(ckn, check): &(Ckn, KeyCheck)| !is_among(configured, *ckn, *check);

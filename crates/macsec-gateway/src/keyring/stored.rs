@@ -4,13 +4,14 @@
 //! macsec-keys 1 wan0
 //! key 6d6b62 00112233445566778899aabbccddeeff 1796083200 - -
 //! activated 6d6b62
+//! former 6d6b61 0fd1c1c1b0b7d8a8a5e5fca9c6f4e0b3
 //! retired 6d6b61 0fd1c1c1b0b7d8a8a5e5fca9c6f4e0b3
 //! sha256 ...
 //! ```
 //!
 //! A key has its CKN, its CAK, its start, its end (in seconds since 1970), and `fallback` if it is
 //! one; `-` stands for none. A retired one has its check value, as another CAK may come under the
-//! same name one day.
+//! same name one day, and so has the one that gave way to the activated one.
 
 use mka::{Cak, Ckn, KeyError};
 use zeroize::Zeroizing;
@@ -77,6 +78,8 @@ pub(super) struct Stored {
     pub(super) keys: Vec<AddedKey>,
     /// The key that is preferred.
     pub(super) activated: Option<Ckn>,
+    /// The key that was in use before the activated one.
+    pub(super) former: Option<(Ckn, KeyCheck)>,
     /// Keys that have been retired, the last one last.
     pub(super) retired: Vec<(Ckn, KeyCheck)>,
 }
@@ -102,6 +105,9 @@ impl Stored {
         }
         if let Some(ckn) = self.activated {
             line(&["activated", &ckn.to_string()]);
+        }
+        if let Some((ckn, check)) = self.former {
+            line(&["former", &ckn.to_string(), &check.to_string()]);
         }
         for (ckn, check) in &self.retired {
             line(&["retired", &ckn.to_string(), &check.to_string()]);
@@ -142,15 +148,18 @@ impl Stored {
                 self.keys.push(key);
             }
             ["activated", ckn] => self.activated = Some(ckn.parse().ok()?),
-            ["retired", ckn, check] => {
-                let mut octets = [0; 16];
-                hex::decode_to_slice(check, &mut octets).ok()?;
-                self.retired.push((ckn.parse().ok()?, KeyCheck(octets)));
-            }
+            ["former", ckn, check] => self.former = Some(name(ckn, check)?),
+            ["retired", ckn, check] => self.retired.push(name(ckn, check)?),
             _ => return None,
         }
         Some(())
     }
+}
+
+fn name(ckn: &str, check: &str) -> Option<(Ckn, KeyCheck)> {
+    let mut octets = [0; 16];
+    hex::decode_to_slice(check, &mut octets).ok()?;
+    Some((ckn.parse().ok()?, KeyCheck(octets)))
 }
 
 fn date(text: &str) -> Option<Option<Timestamp>> {

@@ -55,7 +55,7 @@ fn what_has_been_done_is_there_after_a_restart() {
     third.fallback = true;
     store.add(third.clone(), &[]).expect("added");
     store.add(added(4, 0x44), &[]).expect("added");
-    store.activate(ckn(4)).expect("activated");
+    store.activate(ckn(4), None).expect("activated");
     let check = keys[0].cak.check;
     store.retire(ckn(1), check, &keys).expect("retired");
     drop(store);
@@ -84,7 +84,7 @@ fn a_retired_key_is_off_the_disk_and_comes_back_only_when_it_is_added() {
     let keys = configured(&[(1, 0x41)]);
     let mut store = open(directory.path());
     store.add(added(2, 0x42), &[]).expect("added");
-    store.activate(ckn(2)).expect("activated");
+    store.activate(ckn(2), None).expect("activated");
     assert!(fs::read_to_string(&file).expect("a file").contains(&"42".repeat(32)));
     store.retire(ckn(2), added(2, 0x42).check, &keys).expect("retired");
     assert!(!fs::read_to_string(&file).expect("a file").contains("4242"));
@@ -127,6 +127,31 @@ fn the_key_of_the_configuration_counts() {
 }
 
 #[test]
+fn the_key_before_the_activated_one_is_remembered_until_it_is_retired() {
+    let directory = state();
+    let keys = configured(&[(1, 0x41)]);
+    let mut store = open(directory.path());
+    store.add(added(2, 0x42), &keys).expect("added");
+    store.activate(ckn(2), Some((ckn(1), keys[0].cak.check))).expect("activated");
+    drop(store);
+    let mut store = open(directory.path());
+    let ring = store.ring(&keys);
+    assert_eq!((ring.activated, ring.former), (Some(ckn(2)), Some(ckn(1))));
+    // Another CAK under the name is another key, and has not been in use.
+    assert_eq!(store.ring(&configured(&[(1, 0x51)])).former, None);
+    assert_eq!(store.ring(&[]).former, None);
+    store.retire(ckn(1), keys[0].cak.check, &keys).expect("retired");
+    store.add(added(1, 0x41), &keys).expect("added");
+    let ring = store.ring(&keys);
+    assert_eq!((names(&ring), ring.former), (vec!["01".to_owned(), "02".to_owned()], None));
+    // The next activation is about other keys.
+    store.activate(ckn(1), Some((ckn(2), added(2, 0x42).check))).expect("activated");
+    assert_eq!(store.ring(&keys).former, Some(ckn(2)));
+    store.activate(ckn(2), None).expect("activated");
+    assert_eq!(store.ring(&keys).former, None);
+}
+
+#[test]
 fn as_many_retired_keys_are_remembered() {
     let directory = state();
     let keys = configured(&[(200, 0x41)]);
@@ -149,7 +174,8 @@ fn whatever_is_damaged_is_an_error() {
     let file = directory.path().join("keys-wan0");
     let mut store = open(directory.path());
     store.add(added(1, 0x41), &[]).expect("added");
-    store.activate(ckn(1)).expect("activated");
+    let former = Some((ckn(3), added(3, 0x43).check));
+    store.activate(ckn(1), former).expect("activated");
     store.retire(ckn(2), added(2, 0x42).check, &[]).expect("retired");
     drop(store);
     let whole = fs::read(&file).expect("a file");
@@ -173,6 +199,7 @@ fn whatever_is_damaged_is_an_error() {
         ("keys 1 wan0", "keys 1 wan1", "it is that of another port"),
         ("activated", "deactivated", "it cannot be read"),
         ("activated 01", "activated 02", "its checksum is wrong"),
+        ("former 03", "former 04", "its checksum is wrong"),
     ] {
         assert_eq!(damaged(text.replace(from, to).as_bytes()), Some(reason));
     }
@@ -222,7 +249,7 @@ fn what_leaves_the_ring_goes_as_it_was_told_to() {
     let directory = state();
     let mut store = open(directory.path());
     store.add(added(1, 0x41), &[]).expect("added");
-    store.activate(ckn(1)).expect("activated");
+    store.activate(ckn(1), None).expect("activated");
     store.retire(ckn(2), added(2, 0x42).check, &[]).expect("retired");
     let running = [in_use(1, SETTLED), live(2), live(3)];
     let leaves = |ring: &Ring| -> Vec<_> {

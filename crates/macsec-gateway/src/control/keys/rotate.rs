@@ -99,7 +99,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn carry_out(&self) -> Result<(), Stop> {
-        let former = former(&self.keys()?, &self.to);
+        let before = other_in_use(&self.keys()?, &self.to);
         let answer = self.once_allowed(Step::Live, &self.activation(true))?;
         if answer.result == KeyResult::WouldBeDone {
             self.done(Step::Live, &self.to, "the key is live with every peer");
@@ -108,10 +108,10 @@ impl<'a> Rotation<'a> {
         let answer = self.operate(Step::Activate, &self.activation(false))?;
         self.done(Step::Activate, &self.to, &answer.message);
 
-        self.until_in_use()?;
+        let keys = self.until_in_use()?;
         self.done(Step::InUse, &self.to, "the key is in use");
 
-        match former {
+        match former(&keys, before.as_deref(), &self.to) {
             Former::Key(former) => {
                 self.once_allowed(Step::Retire, &self.retirement(&former, true))?;
                 let answer = self.operate(Step::Retire, &self.retirement(&former, false))?;
@@ -137,7 +137,9 @@ impl<'a> Rotation<'a> {
 
     /// Says what would be done, as far as that can be told now.
     fn rehearse(&self) -> Result<(), Stop> {
-        let former = former(&self.keys()?, &self.to);
+        let keys = self.keys()?;
+        let before = other_in_use(&keys, &self.to);
+        let former = former(&keys, before.as_deref(), &self.to);
         let answer = self.ask(Step::Activate, &self.activation(true))?;
         if answer.result == KeyResult::Refused {
             return Err(refused(Step::Activate, answer));
@@ -166,7 +168,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// Waits until the key is in use, whoever has seen to that.
-    fn until_in_use(&self) -> Result<(), Stop> {
+    fn until_in_use(&self) -> Result<PortKeys, Stop> {
         loop {
             let keys = match self.keys() {
                 Ok(keys) => keys,
@@ -178,7 +180,7 @@ impl<'a> Rotation<'a> {
                 Err(stop) => return Err(stop),
             };
             if keys.in_use.as_ref() == Some(&self.to) && keys.secured {
-                return Ok(());
+                return Ok(keys);
             }
             let message = match &keys.key_server {
                 Some(server) if !server.is_self => format!(
@@ -277,10 +279,15 @@ enum Former {
     None,
 }
 
-/// The key in use, if that is another; else the one before it, which a rotation at the other end
-/// has left behind here.
-fn former(keys: &PortKeys, to: &str) -> Former {
-    let ckn = keys.in_use.as_deref().filter(|ckn| *ckn != to).or(keys.former.as_deref());
+/// The key in use, if that is another.
+fn other_in_use(keys: &PortKeys, to: &str) -> Option<String> {
+    keys.in_use.clone().filter(|ckn| ckn != to)
+}
+
+/// The key that was in use when the rotation began; else the one that is known to have been before
+/// it: a rotation at the other end, or one that was cut short, has left it behind here.
+fn former(keys: &PortKeys, before: Option<&str>, to: &str) -> Former {
+    let ckn = before.or(keys.former.as_deref());
     let gone = [CakState::Retired, CakState::Leaving];
     let there = keys.keys.iter().find(|key| Some(key.ckn.as_str()) == ckn);
     match there.filter(|key| key.ckn != to && !gone.contains(&key.state)) {

@@ -185,6 +185,30 @@ fn a_chain_is_followed_by_clocks_that_differ() {
     link.never_closed();
 }
 
+/// Regression: a rotation that was cut short by a restart did not know what it had left behind.
+#[test]
+fn what_was_in_use_before_a_restart_is_known_of_an_activated_key() {
+    let keys = [key(1, None, None), key(2, None, None), key(9, None, None)];
+    let activated = |number, former: Option<u8>| {
+        let (activated, former) = (Some(ckn(number)), former.map(ckn));
+        Arc::new(Ring { activated, former, keys: keys.to_vec(), ..Ring::default() })
+    };
+    let former = |link: &Link| link.ends.each_ref().map(|end| end.keys.former());
+    let mut link = Link::secured([activated(2, Some(1)), activated(2, Some(1))]);
+    link.uses(2);
+    assert_eq!(former(&link), [Some(ckn(1)); 2]);
+    // One that stands in for a while, and that nobody has put on record.
+    for (number, on_record, expected) in [(9, None, 2), (2, Some(1), 1)] {
+        for end in &mut link.ends {
+            end.set(link.now, activated(number, on_record));
+        }
+        link.run(5, |_| {});
+        link.uses(number);
+        assert_eq!(former(&link), [Some(ckn(expected)); 2]);
+    }
+    link.never_closed();
+}
+
 #[test]
 fn a_key_in_use_is_given_up_only_for_another() {
     let [first, second] = [key(1, None, None), key(2, None, None)];

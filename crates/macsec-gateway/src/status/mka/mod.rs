@@ -42,7 +42,8 @@ pub struct MkaStatus {
     pub cp_state: String,
     /// The keys of the port, and how they fare.
     pub keys: Vec<CakStatus>,
-    /// The CKN of the key that was in use before the one in use.
+    /// The CKN of the key that was in use before the one in use. After a restart that is known of an
+    /// activated one alone.
     pub former_key: Option<String>,
     /// The participants: one for each CAK.
     pub participants: Vec<ParticipantStatus>,

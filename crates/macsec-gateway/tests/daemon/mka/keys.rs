@@ -439,6 +439,48 @@ fn a_restart_keeps_what_was_added_activated_and_retired() {
     right.stop();
 }
 
+/// Regression: the key before the one in use was forgotten with the process, so it stayed.
+#[test]
+fn a_rotation_that_a_restart_cuts_short_goes_on_where_it_stopped() {
+    let Some(couple) = Couple::new() else { return };
+    let (mut left, mut right) = couple.secured(END, END);
+    couple.hosts().talk();
+    for edge in couple.ends() {
+        add(edge, "02", SECOND, &[]);
+    }
+    // As far as a rotation gets that is cut short before it retires the former key. The key server
+    // is the first: at the other end the key is in use when it is activated.
+    let [a, b] = couple.ends();
+    let live = |keys: &PortKeys| keys.keys.iter().all(|key| key.live_peers == 1);
+    until(a, &mut couple.hosts(), "both are live", live);
+    for edge in [a, b] {
+        done(edge, &["activate", "--port", "wan0", "--ckn", "02"]);
+        until(edge, &mut couple.hosts(), "it is in use", is_in_use("02"));
+        until(b, &mut couple.hosts(), "it is in use at both ends", is_in_use("02"));
+    }
+    let mut rotations = Vec::new();
+    for (edge, daemon) in [(a, &mut left), (b, &mut right)] {
+        daemon.child.kill().expect("a child");
+        daemon.wait();
+        *daemon = edge.start_again();
+        // Nothing is in use as yet.
+        rotations.push(rotation(edge, "02"));
+    }
+    left.secured();
+    right.secured();
+    let mut hosts = couple.hosts();
+    hosts.talk();
+    for text in while_frames_pass(&mut hosts, rotations) {
+        assert!(text.contains("retire: port wan0: key 6d6b61: "), "{text}");
+    }
+    for edge in [a, b] {
+        let first = states(edge).into_iter().find(|(ckn, _)| ckn == super::CKN);
+        assert_eq!(first.map(|(_, state)| state), Some(CakState::Retired));
+    }
+    left.stop();
+    right.stop();
+}
+
 /// The configuration of one end after the other is changed to other keys, none of which stays.
 #[test]
 fn reloads_with_other_keys_keep_the_session() {
