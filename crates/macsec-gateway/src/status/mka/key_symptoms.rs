@@ -12,6 +12,9 @@ const FALLBACK_PATIENCE: u64 = 3;
 
 const FALLBACK: &str =
     "no other key has a live peer: compare CKN, CAK and dates of both ends (`macsec keys list`)";
+const PARTLY: &str = "the others do not have it, or another CAK under its CKN (`macsec keys list`)";
+const CHOSEN: &str = "the key server has chosen it, as it is activated there, or no fallback; \
+    if it does not use it, somebody else who has its CAK speaks as the key server";
 const ENDED: &str = "it stays until another has: give both ends a key that is valid \
     (`macsec keys add`), and look at the clock";
 const REMOVED: &str =
@@ -29,6 +32,10 @@ const OTHER_CAK: &str = "the other end has likely another CAK under this CKN: re
 pub(crate) fn of_keys(keys: &[CakStatus], patience: Duration) -> Vec<Symptom> {
     let mut symptoms = Vec::new();
     let mut add = |severe, seen: String, advice| symptoms.push(Symptom { severe, seen, advice });
+    // Whether it has long been as it is.
+    let lasts = |key: &CakStatus| {
+        key.state_age.is_some_and(|seconds| Duration::from_secs(seconds) > patience)
+    };
     let others_live = |key: &CakStatus| {
         keys.iter().find(|other| {
             other.ckn != key.ckn && other.live_peers > 0 && !other.has_ended() && !other.leaves()
@@ -56,16 +63,24 @@ pub(crate) fn of_keys(keys: &[CakStatus], patience: Duration) -> Vec<Symptom> {
         }
         let settled = key.in_use_for.is_some_and(|seconds| seconds >= FALLBACK_PATIENCE);
         if key.fallback && !key.activated && is_in_use && settled {
-            add(false, format!("the fallback key {ckn} is in use"), FALLBACK);
+            let seen = format!("the fallback key {ckn} is in use");
+            // One that has come back is about to be gone over to.
+            match others_live(key).filter(|other| lasts(other)) {
+                Some(other) => {
+                    let (live, peers) = (other.live_peers, other.peers);
+                    let seen = format!("{seen}, and {} is live with {live} of {peers}", other.ckn);
+                    add(false, seen, if live < peers { PARTLY } else { CHOSEN });
+                }
+                None => add(false, seen, FALLBACK),
+            }
         }
         let near = key.ends_in.is_some_and(|seconds| (1..=NEAR).contains(&seconds));
         if near && !key.fallback && key.state_age.is_some() && !has_successor(key, keys) {
             add(false, format!("key {ckn} ends at {end}, and no other goes on"), NO_SUCCESSOR);
         }
-        let waits = key.state_age.is_some_and(|seconds| Duration::from_secs(seconds) > patience);
         if key.preferred
             && key.live_peers == 0
-            && waits
+            && lasts(key)
             && let Some(other) = others_live(key)
         {
             let seen =
@@ -148,7 +163,21 @@ mod tests {
             &[(false, "the fallback key 09 is in use: no other key has a live peer")],
         );
         told(&[key(1, NotLive), CakStatus { activated: true, ..fallback.clone() }], &[]);
-        told(&[key(1, Live), CakStatus { in_use_for: Some(2), ..fallback }], &[]);
+        told(&[key(1, Live), CakStatus { in_use_for: Some(2), ..fallback.clone() }], &[]);
+        // The other has just come back.
+        told(
+            &[CakStatus { state_age: Some(8), ..key(1, Live) }, fallback.clone()],
+            &[(false, "the fallback key 09 is in use: no other")],
+        );
+        // Regression: no other had a live peer, it was said.
+        told(
+            &[key(1, Live), fallback.clone()],
+            &[(false, "09 is in use, and 01 is live with 1 of 1: the key server has chosen it")],
+        );
+        told(
+            &[CakStatus { peers: 2, ..key(1, Live) }, fallback],
+            &[(false, "09 is in use, and 01 is live with 1 of 2: the others do not have it")],
+        );
     }
 
     #[test]
