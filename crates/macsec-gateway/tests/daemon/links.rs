@@ -345,6 +345,6 @@ fn a_barrier_that_somebody_takes_away_is_put_back_and_told() {
         assert!(filters());
         traffic.all_pass(100);
     }
-    assert!(gateway.log().contains("the host was let onto the uplink"), "{}", gateway.log());
+    gateway.logs("the host was let onto the uplink");
     gateway.stop();
 }
