@@ -466,8 +466,51 @@ fn one_that_wants_macsec_only_later_gets_a_fresh_sak() {
     stage.say(|_| {}).unwrap();
     assert_eq!(stage.station.generated(), [RekeyReason::First]);
     stage.wait(seconds(2));
-    stage.basic = Basic { macsec_desired: true, ..puppet };
+    let other = std::mem::replace(&mut stage.basic, Basic { macsec_desired: true, ..puppet });
+    stage.say_among(&[other.actor], |_| {}).unwrap();
+    assert_eq!(stage.station.generated(), [RekeyReason::First, RekeyReason::NewMember]);
+}
+
+/// wpa_supplicant takes a new MI when it hears of SAKs from a member that lists none of its last two
+/// messages. In every other group of three it did: a new SAK makes members talk, a newcomer too, whom
+/// not all had listed yet.
+#[test]
+fn there_is_a_sak_once_members_know_each_other_or_after_half_a_life_time() {
+    for acquainted in [true, false] {
+        let mut stage = server(config(1));
+        stage.say(|_| {}).unwrap();
+        let first = stage.station.ki().unwrap();
+        stage.uses(receiving(first, 1), None);
+        stage.wait(seconds(2));
+        let member = stage.basic;
+        let actor = Member { mi: Mi([9; 12]), mn: 0 };
+        stage.basic = Basic { sci: sci(0x20), actor, ..member };
+        stage.say_among(&[member.actor], |_| {}).unwrap();
+        stage.wait(Duration::from_millis(if acquainted { 100 } else { 2_900 }));
+        assert_eq!(stage.station.generated(), [RekeyReason::First]);
+        if acquainted {
+            let newcomer = std::mem::replace(&mut stage.basic, member);
+            stage.say_among(&[newcomer.actor], |_| {}).unwrap();
+        } else {
+            stage.wait(Duration::from_millis(100));
+        }
+        assert_eq!(stage.station.generated(), [RekeyReason::First, RekeyReason::NewMember]);
+    }
+}
+
+/// Newcomers that know nobody, one after the other, do not keep the others from a SAK.
+#[test]
+fn newcomers_do_not_prolong_the_time_to_get_to_know_each_other() {
+    let mut stage = server(config(1));
     stage.say(|_| {}).unwrap();
+    let member = stage.basic;
+    for number in 1..=3 {
+        assert_eq!(stage.station.generated(), [RekeyReason::First], "{number}");
+        let actor = Member { mi: Mi([number; 12]), mn: 0 };
+        stage.basic = Basic { sci: sci(0x20 + number), actor, ..member };
+        stage.say(|_| {}).unwrap();
+        stage.wait(seconds(1));
+    }
     assert_eq!(stage.station.generated(), [RekeyReason::First, RekeyReason::NewMember]);
 }
 

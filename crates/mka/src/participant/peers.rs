@@ -61,6 +61,8 @@ pub(crate) struct Peer {
     pub(crate) suspension_time: Option<u8>,
     /// The last message of ours that it has listed.
     listed: u32,
+    /// Its last message lists all others that are live and want MACsec.
+    lists_all: bool,
     /// The live peer that told us of it.
     told_by: Option<Mi>,
     expires: Duration,
@@ -79,6 +81,7 @@ impl Peer {
             announced: None,
             suspension_time: None,
             listed: 0,
+            lists_all: false,
             told_by: None,
             expires,
         }
@@ -130,6 +133,8 @@ pub(crate) struct PeerTable {
     most_forgotten: usize,
     /// Our own MI.
     own: Option<Mi>,
+    /// Since when the live peers are waited for to know each other: one of them was new then.
+    acquaintance: Duration,
     kept: Option<Kept>,
     limit: usize,
     life: Duration,
@@ -144,6 +149,7 @@ impl PeerTable {
             forgotten: VecDeque::with_capacity(most_forgotten),
             most_forgotten,
             own: None,
+            acquaintance: Duration::ZERO,
             kept: None,
             limit,
             life,
@@ -266,6 +272,7 @@ impl PeerTable {
 
     fn make_live(&mut self, now: Duration, mi: Mi, listed: u32, change: &mut Change) {
         let life = self.life;
+        let awaited = self.acquainted_by().is_some_and(|by| now < by);
         let sci = self.get(mi).and_then(|peer| peer.heard).map(|heard| heard.sci);
         let Some(peer) = self.get_mut(mi) else { return };
         peer.listed = listed;
@@ -273,6 +280,10 @@ impl PeerTable {
         peer.live = true;
         peer.expires = now.saturating_add(life);
         if change.live {
+            if !awaited {
+                self.acquaintance = now;
+            }
+            self.peers.iter_mut().for_each(|peer| peer.lists_all = false);
             let same = |peer: &Peer| peer.mi != mi && peer.heard.map(|heard| heard.sci) == sci;
             while let Some(index) = self.peers.iter().position(same) {
                 let old = self.peers.remove(index);
@@ -304,6 +315,28 @@ impl PeerTable {
             }
         }
         self.peers.len() > before
+    }
+
+    /// Takes note of whom a peer lists, as live or potential.
+    pub(crate) fn lists(&mut self, mi: Mi, lists: [Option<PeerList<'_>>; 2]) {
+        let is_listed = |other| lists.iter().flatten().any(|list| list.find(other).is_some());
+        let all = self.wanting_macsec().all(|other| other.mi == mi || is_listed(other.mi));
+        if let Some(peer) = self.get_mut(mi) {
+            peer.lists_all = all;
+        }
+    }
+
+    /// Until when the live peers are waited for, if they do not all say yet that they hear each
+    /// other: half a Life Time from when one of them was new. Others that come meanwhile do not
+    /// prolong that.
+    pub(crate) fn acquainted_by(&self) -> Option<Duration> {
+        let by = self.acquaintance.saturating_add(self.life / 2);
+        self.wanting_macsec().any(|peer| !peer.lists_all).then_some(by)
+    }
+
+    /// The live peers that want MACsec.
+    fn wanting_macsec(&self) -> impl Iterator<Item = &Peer> {
+        self.live().filter(|(_, heard)| heard.wants_macsec()).map(|(peer, _)| peer)
     }
 
     /// Never takes `mi` for a peer: it is ours. Nor the one that was, as long as it is remembered.

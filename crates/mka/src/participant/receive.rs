@@ -117,6 +117,7 @@ impl<R: Random> Participant<R> {
             self.resume(now, ResumeReason::NewPeer);
         }
         self.tell(change, mi, sci);
+        self.peers.lists(mi, [body.live, body.potential]);
         let live = self.peers.get(mi).is_some_and(|peer| peer.live);
         if live && self.peers.hear_of(now, mi, &body.live.unwrap_or(PeerList::new(&[]))) {
             self.hello.news();

@@ -144,6 +144,12 @@ impl<R: Random> Participant<R> {
             earliest =
                 earliest.max(self.last_sak.max(self.session_since).unwrap_or_default() + self.life);
         }
+        if let Some(by) = self.peers.acquainted_by() {
+            // wpa_supplicant takes a new MI when it hears of SAKs from a peer that lists none of its
+            // last two messages. So members had better know each other before a SAK makes them talk:
+            // that takes a Hello Time if they hear each other at all.
+            earliest = earliest.max(by);
+        }
         if let Some(since) = self.rollover_since {
             earliest = earliest.max(self.end_of_rollover(since));
         }
