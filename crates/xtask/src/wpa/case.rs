@@ -6,7 +6,8 @@ use super::{
     Result,
     bed::Bed,
     gateway::{self, Isolation},
-    story, supplicant,
+    group, story, supplicant,
+    wire::Side,
 };
 
 /// Key Server Priorities: less is better.
@@ -20,12 +21,16 @@ type Story = fn(&mut Bed) -> Result<()>;
 /// One case.
 #[derive(Clone)]
 pub(super) struct Case {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) ours: gateway::Settings,
     pub(super) theirs: supplicant::Settings,
     /// Our end is another wpa_supplicant: what fails then is not our fault.
     pub(super) among_themselves: bool,
+    /// Who is on the wire.
+    pub(super) sides: &'static [Side],
     pub(super) hold: Hold,
+    /// Which run of a group it is.
+    pub(super) run: u32,
     pub(super) story: Story,
 }
 
@@ -56,6 +61,8 @@ impl Case {
             Self::new("client-rekey", WORSE, story::rekey_as_client),
             Self::new("server-rekey-by-pn", BETTER, story::rekey_by_pn),
             Self::new("client-rekey-by-pn", WORSE, story::rekey_by_pn),
+            Self::group(1),
+            Self::group(2),
             Self::new("server-replayed", BETTER, story::replayed),
             Self::new("client-replayed", WORSE, story::replayed),
             Self::new("wrong-cak", BETTER, story::wrong_cak).their(|theirs| theirs.cak.reverse()),
@@ -73,6 +80,8 @@ impl Case {
             Self::new("never-server", NEVER, story::as_client),
             Self::new("never-client", THEIRS, story::as_server)
                 .their(|their| their.priority = NEVER),
+            Self::new("server-fallback", BETTER, story::fallback).on_the_fallback(),
+            Self::new("client-fallback", WORSE, story::fallback).on_the_fallback(),
             // Its kernel would go on with 128, but that is another matter.
             Self::new("server-suite-256", BETTER, story::as_server).suites(&["gcm-aes-256"]),
             Self::new("client-many-suites", WORSE, story::as_client).suites(&[
@@ -104,8 +113,22 @@ impl Case {
         cases.map(|case| Self { hold, ..case }).into()
     }
 
+    /// The cases of `--group`.
+    pub(super) fn groups(runs: u32) -> Vec<Self> {
+        (1..=runs).map(Self::group).collect()
+    }
+
+    /// The case of a run of `--group`: with two wpa_supplicants.
+    fn group(run: u32) -> Self {
+        Self {
+            sides: &Side::ALL,
+            run,
+            ..Self::new(&format!("group-{run}"), BETTER, group::comes_up)
+        }
+    }
+
     /// A case in which our Key Server Priority is `priority`.
-    fn new(name: &'static str, priority: u8, story: Story) -> Self {
+    fn new(name: &str, priority: u8, story: Story) -> Self {
         let (cak, ckn): (Vec<u8>, Vec<u8>) = ((0x10..0x20).collect(), b"mka".to_vec());
         let theirs = supplicant::Settings {
             cak: cak.clone(),
@@ -118,11 +141,21 @@ impl Case {
             ckn,
             priority,
             isolation: Isolation::Filter,
+            is_fallback: false,
             encrypt: true,
             suites: &["gcm-aes-128"],
             more: "",
         };
-        Self { name, ours, theirs, among_themselves: false, hold: Hold::default(), story }
+        Self {
+            name: name.to_owned(),
+            ours,
+            theirs,
+            among_themselves: false,
+            sides: &Side::BOTH,
+            hold: Hold::default(),
+            run: 0,
+            story,
+        }
     }
 
     /// With CAK and CKN of so many octets.
@@ -156,6 +189,12 @@ impl Case {
     /// With our uplink in a namespace of its own.
     fn private(mut self) -> Self {
         self.ours.isolation = Isolation::Namespace;
+        self
+    }
+
+    /// With a CAK at our end that we should rather use.
+    fn on_the_fallback(mut self) -> Self {
+        self.ours.is_fallback = true;
         self
     }
 

@@ -24,6 +24,10 @@ use super::{
     wire::INTERFACE,
 };
 
+/// A CAK that nobody else has, and its CKN.
+const NOBODYS_CAK: [u8; 16] = [0x6e; 16];
+const NOBODYS_CKN: &[u8] = b"nobody's";
+
 /// The host's side.
 pub(super) const TAP: &str = "tap0";
 
@@ -34,12 +38,22 @@ pub(super) struct Settings {
     pub(super) ckn: Vec<u8>,
     pub(super) priority: u8,
     pub(super) isolation: Isolation,
+    /// The key is our fallback: we should rather use one that nobody else has.
+    pub(super) is_fallback: bool,
     /// `confidentiality`.
     pub(super) encrypt: bool,
     /// `cipher_suites`.
     pub(super) suites: &'static [&'static str],
     /// More lines of `[port.mka]`.
     pub(super) more: &'static str,
+}
+
+impl Settings {
+    /// The CAKs, each with its CKN.
+    pub(super) fn keys(&self) -> Vec<(&[u8], &[u8])> {
+        let nobodys = self.is_fallback.then_some((&NOBODYS_CAK[..], NOBODYS_CKN));
+        nobodys.into_iter().chain([(&*self.cak, &*self.ckn)]).collect()
+    }
 }
 
 /// A gateway, which runs or not.
@@ -71,7 +85,9 @@ impl Gateway {
             namespace: format!("macsec-wpa-{}-{name}", std::process::id()),
             process: None,
         };
-        new.write("cak", &hex::encode(&settings.cak))?;
+        for (cak, ckn) in settings.keys() {
+            new.write(&file_of(ckn), &hex::encode(cak))?;
+        }
         new.write("macsec.toml", &new.configuration(settings))?;
         Ok(new)
     }
@@ -120,6 +136,12 @@ impl Gateway {
             Isolation::Namespace => "namespace",
             Isolation::Filter => "filter",
         };
+        let mut keys = String::new();
+        for (number, (_, ckn)) in settings.keys().into_iter().enumerate() {
+            let header = ["", "[[port.mka.key]]\nfallback = true\n"][number];
+            keys +=
+                &format!("{header}ckn = {:?}\ncak_file = {:?}\n", hex::encode(ckn), file_of(ckn));
+        }
         format!(
             "control_socket = {socket:?}
             state_directory = {state:?}
@@ -132,15 +154,13 @@ impl Gateway {
             confidentiality = {encrypt}
             [port.mka]
             cipher_suites = {suites:?}
-            ckn = \"{ckn}\"
-            cak_file = \"cak\"
             key_server_priority = {priority}
             {more}
+            {keys}
             ",
             socket = self.socket(),
             state = self.directory.join("state"),
             namespace = self.namespace,
-            ckn = hex::encode(&settings.ckn),
             encrypt = settings.encrypt,
             suites = settings.suites,
             priority = settings.priority,
@@ -182,6 +202,11 @@ impl End for Gateway {
     fn closings(&self) -> Result<usize> {
         Ok(self.log()?.matches("controlled_port_enabled=false").count())
     }
+}
+
+/// Where the CAK of this name is.
+fn file_of(ckn: &[u8]) -> String {
+    format!("cak-{}", hex::encode(ckn))
 }
 
 impl Drop for Gateway {

@@ -16,7 +16,7 @@ use super::{
 type SmallSecY =
     SecY<Portable, [KeySlot<<Portable as macsec::Backend>::Key>; 1], [ReceiveScSlot; 1]>;
 
-/// The SecY of a moment: with the SA that the driver sends with, and those of `peer` with the same
+/// The SecY of a moment: with the SA that the driver sends with, and that of `peer` with the same
 /// key.
 pub(super) struct TheirSecy(SmallSecY);
 
@@ -25,7 +25,11 @@ impl TheirSecy {
     pub(super) fn new(driver: &Driver, peer: Sci, next_pn: u64) -> Result<Self> {
         let (an, sa) = driver.secured().ok_or("the driver has no session")?;
         let own = driver.sci.ok_or("the driver has no SCI")?;
-        let mut secy = secy_of(own, peer, an, sa)?;
+        let of_peer = driver
+            .receive_sas()
+            .find(|(sci, of, sa_of)| (*sci, *of, sa_of.ki) == (peer, an, sa.ki));
+        let (.., received) = of_peer.ok_or_else(|| format!("the driver has no SA of {peer}"))?;
+        let mut secy = secy_of(own, peer, an, received)?;
         let confidentiality = match driver.encrypt {
             true => Confidentiality::default(),
             false => Confidentiality::IntegrityOnly,

@@ -117,8 +117,11 @@ impl Driver {
                 sa.active = active.unwrap_or(sa.active);
             }
             "update-rxsa" => {
-                let sa = self.receive.get_mut(&(sci()?, an()?))?;
-                sa.active = active.unwrap_or(sa.active);
+                // With two members of one SCI, wpa_supplicant makes and deletes all twice. The kernel
+                // refuses the second time.
+                if let Some(sa) = self.receive.get_mut(&(sci()?, an()?)) {
+                    sa.active = active.unwrap_or(sa.active);
+                }
             }
             "delete-txsa" => drop(self.transmit.remove(&an()?)),
             "delete-rxsa" => drop(self.receive.remove(&(sci()?, an()?))),
@@ -183,6 +186,7 @@ link an=1 encrypt=1";
             "update-txsa an=1 active=0",
             "delete-rxsa sci=024d530000010001 an=1",
             "delete-rxsc sci=024d530000010001",
+            "delete-rxsa sci=024d530000010001 an=1\nupdate-rxsa sci=024d530000010001 an=1 active=1",
             "delete-link",
             "link sci=024d530000020001",
         ] {

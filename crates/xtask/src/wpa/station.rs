@@ -1,4 +1,4 @@
-//! The host behind our gateway, and the one that would be behind wpa_supplicant.
+//! The host behind our gateway, and those that would be behind each wpa_supplicant.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -41,42 +41,63 @@ impl Station {
         })
     }
 
-    /// Sends frames both ways. Those of the peer are protected from `next_pn` on; returns the one
-    /// after.
-    pub(super) fn exchange(&self, wire: &Wire, driver: &Driver, next_pn: u64) -> Result<u64> {
-        let mut secy = TheirSecy::new(driver, sci(Side::Ours), next_pn)?;
+    /// Has each end send frames to all others: ours, and those of `drivers`, whose packet numbers go
+    /// on from `next_pn`. Returns the one after.
+    pub(super) fn exchange(
+        &self,
+        wire: &Wire,
+        drivers: &[(Side, Driver)],
+        next_pn: u64,
+    ) -> Result<u64> {
+        self.send(wire, drivers)?;
+        for (side, driver) in drivers {
+            let theirs: Vec<_> = PAYLOADS.map(|len| frame(*side, len)).into();
+            let mut secy = TheirSecy::new(driver, sci(Side::Ours), next_pn)?;
+            let protected: Vec<_> =
+                theirs.iter().map(|frame| secy.protect(frame)).collect::<Result<_>>()?;
+            for (other, driver) in drivers.iter().filter(|(other, _)| other != side) {
+                arrive(*side, *other, driver, &protected, &theirs)?;
+            }
+            self.deliver(wire, *side, protected, &theirs)?;
+        }
+        Ok(next_pn + PAYLOADS.len() as u64)
+    }
+
+    /// Has our host send frames, which arrive at all others.
+    fn send(&self, wire: &Wire, drivers: &[(Side, Driver)]) -> Result<()> {
         let start = wire.sent(Side::Ours, ETHERTYPE_MACSEC).len();
         let ours: Vec<_> = PAYLOADS.map(|len| frame(Side::Ours, len)).into();
         for frame in &ours {
             self.tx.borrow_mut().push(frame).map_err(|error| format!("{error:?}"))?;
         }
         self.tx.borrow_mut().flush()?;
-        let mut arrived = Vec::new();
-        wait_for("frames of our host", PATIENCE, || {
-            for frame in
-                wire.sent(Side::Ours, ETHERTYPE_MACSEC).into_iter().skip(start + arrived.len())
-            {
-                arrived.push(secy.validate(frame)?);
-            }
-            Ok((arrived.len() >= ours.len()).then_some(()))
+        let sent = wait_for("frames of our host", PATIENCE, || {
+            let sent = wire.sent(Side::Ours, ETHERTYPE_MACSEC).split_off(start);
+            Ok((sent.len() >= ours.len()).then_some(sent))
         })?;
-        if arrived != ours {
-            return Err("the frames of our host arrive as others".into());
-        }
+        let mut drivers = drivers.iter();
+        drivers.try_for_each(|(side, driver)| arrive(Side::Ours, *side, driver, &sent, &ours))
+    }
 
-        let theirs: Vec<_> = PAYLOADS.map(|len| frame(Side::Theirs, len)).into();
+    /// Sends frames in the name of `from`. They are delivered to our host, as they were before they
+    /// were protected.
+    fn deliver(
+        &self,
+        wire: &Wire,
+        from: Side,
+        protected: Vec<Vec<u8>>,
+        frames: &[Vec<u8>],
+    ) -> Result<()> {
         self.receive();
-        for frame in &theirs {
-            wire.send_as(Side::Theirs, secy.protect(frame)?);
-        }
+        protected.into_iter().for_each(|frame| wire.send_as(from, frame));
         let mut delivered = Vec::new();
         wait_for("frames for our host", PATIENCE, || {
             delivered.extend(self.receive());
-            Ok((delivered.len() >= theirs.len()).then_some(()))
+            Ok((delivered.len() >= frames.len()).then_some(()))
         })?;
-        match delivered == theirs {
-            true => Ok(next_pn + theirs.len() as u64),
-            false => Err("the frames for our host are delivered as others".into()),
+        match delivered == frames {
+            true => Ok(()),
+            false => Err(format!("{from:?}: frames are delivered to our host as others").into()),
         }
     }
 
@@ -87,10 +108,24 @@ impl Station {
     }
 }
 
+/// What `driver` at the end `to` makes of `protected`, which comes from `from`: `frames`.
+fn arrive(
+    from: Side,
+    to: Side,
+    driver: &Driver,
+    protected: &[Vec<u8>],
+    frames: &[Vec<u8>],
+) -> Result<()> {
+    // It protects nothing, so its packet numbers do not matter.
+    let mut secy = TheirSecy::new(driver, sci(from), 1)?;
+    let arrived = protected.iter().map(|frame| secy.validate(frame.clone()));
+    match arrived.collect::<std::result::Result<Vec<_>, _>>()? == frames {
+        true => Ok(()),
+        false => Err(format!("frames from {from:?} arrive at {to:?} as others").into()),
+    }
+}
+
+/// A frame to everybody.
 fn frame(from: Side, len: usize) -> Vec<u8> {
-    let [to, from] = match from {
-        Side::Ours => [Side::Theirs, Side::Ours].map(Side::mac),
-        Side::Theirs => [Side::Ours, Side::Theirs].map(Side::mac),
-    };
-    [&to[..], &from, &ETHERTYPE, &vec![len as u8; len]].concat()
+    [&[0xff; 6][..], &from.mac(), &ETHERTYPE, &vec![len as u8; len]].concat()
 }

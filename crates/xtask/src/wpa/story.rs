@@ -42,6 +42,18 @@ fn plain(bed: &mut Bed, we_serve: bool) -> Result<()> {
     bed.holds(AWHILE)
 }
 
+/// A session comes up with the CAK that both have, and we say that it is only our fallback.
+pub(super) fn fallback(bed: &mut Bed) -> Result<()> {
+    let we_serve = bed.case.ours.priority < bed.case.theirs.priority;
+    plain(bed, we_serve)?;
+    let mka = bed.gateway()?.mka()?;
+    let told = "is in use: no other key has a live peer";
+    match mka.symptoms.iter().any(|symptom| symptom.contains(told)) {
+        true => Ok(()),
+        false => Err(format!("nothing is said of the fallback: {mka:?}").into()),
+    }
+}
+
 /// Each end restarts in turn.
 pub(super) fn restarts(bed: &mut Bed) -> Result<()> {
     bed.start()?;
@@ -61,10 +73,9 @@ pub(super) fn restarts(bed: &mut Bed) -> Result<()> {
 /// An end that is gone is missed by the other one, and welcome when it comes back.
 pub(super) fn gone(bed: &mut Bed) -> Result<()> {
     bed.start()?;
-    for side in Side::BOTH {
+    for (side, other) in [(Side::Ours, Side::Theirs), (Side::Theirs, Side::Ours)] {
         bed.secured_anew()?;
         bed.end(side, Ending::Killed)?;
-        let other = side.other();
         wait_for("a port that closes", PATIENCE, || {
             Ok(bed.look(other)?.secured.is_none().then_some(()))
         })?;
@@ -135,7 +146,7 @@ pub(super) fn rekey_by_pn(bed: &mut Bed) -> Result<()> {
     bed.start()?;
     for _ in 0..2 {
         let (_, an) = bed.secured_anew()?;
-        bed.theirs.tell_pn(an, NEARLY_EXHAUSTED)?;
+        bed.theirs().tell_pn(an, NEARLY_EXHAUSTED)?;
     }
     bed.secured_anew()?;
     bed.holds(AWHILE)
@@ -156,7 +167,7 @@ pub(super) fn held(bed: &mut Bed) -> Result<()> {
         if rekey < rekeys {
             match bed.we_serve()? {
                 true => bed.gateway()?.rekey()??,
-                false => bed.theirs.tell_pn(an, NEARLY_EXHAUSTED)?,
+                false => bed.theirs().tell_pn(an, NEARLY_EXHAUSTED)?,
             }
             an = bed.secured_anew()?.1;
         }
@@ -168,9 +179,9 @@ pub(super) fn held(bed: &mut Bed) -> Result<()> {
          wpa_supplicant's, ports closed {closed:?} times",
         bed.case.name,
     );
-    match closed {
-        [0, 0] => Ok(()),
-        _ => Err("a port has been closed".into()),
+    match closed.iter().all(|closings| *closings == 0) {
+        true => Ok(()),
+        false => Err("a port has been closed".into()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The wire between both ends: two veth pairs, and a thread that passes frames from one to the
-//! other. It keeps what it sees, and loses frames when told to.
+//! The wire between the ends: a veth pair for each, and a thread that passes frames from one to all
+//! others. It keeps what it sees, and loses frames when told to.
 
 use std::{
     fs::File,
@@ -18,13 +18,14 @@ use macsec_io::{
     netns::{Namespace, Resident},
     offload,
     packet::{PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig},
-    poll, sysctl,
+    poll::{self, Readiness},
+    sysctl,
 };
 use pcap_file::pcap::{PcapPacket, PcapWriter};
 
 use super::Result;
 
-/// The interface of either end.
+/// The interface of each end.
 pub(super) const INTERFACE: &str = "wire";
 /// Octets of the longest frame.
 const LONGEST: usize = 2048;
@@ -33,27 +34,22 @@ const SLOTS: usize = 64;
 /// How soon the thread looks at what it is told.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// One of the two ends.
+/// One of the ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Ours,
     Theirs,
+    /// The second wpa_supplicant of a group.
+    Third,
 }
 
 impl Side {
     pub(super) const BOTH: [Self; 2] = [Self::Ours, Self::Theirs];
+    pub(super) const ALL: [Self; 3] = [Self::Ours, Self::Theirs, Self::Third];
 
     /// The MAC address of its interface.
     pub(super) fn mac(self) -> [u8; 6] {
         [0x02, 0x4d, 0x53, 0, 0, self as u8 + 1]
-    }
-
-    /// The other one.
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Ours => Self::Theirs,
-            Self::Theirs => Self::Ours,
-        }
     }
 
     /// The interface in the middle that its own is connected to.
@@ -61,6 +57,7 @@ impl Side {
         match self {
             Self::Ours => "ours",
             Self::Theirs => "theirs",
+            Self::Third => "third",
         }
     }
 }
@@ -70,7 +67,7 @@ impl Side {
 pub(super) struct Seen {
     pub(super) from: Side,
     pub(super) octets: Vec<u8>,
-    at: SystemTime,
+    pub(super) at: SystemTime,
     /// It was the test that sent it.
     forged: bool,
 }
@@ -80,26 +77,29 @@ pub(super) struct Seen {
 struct Shared {
     stop: AtomicBool,
     /// Whether frames are lost, by who sends them.
-    lossy: [AtomicBool; 2],
+    lossy: [AtomicBool; Side::ALL.len()],
     seen: Mutex<Vec<Seen>>,
     /// What the test sends in the name of an end.
     to_send: Mutex<Vec<(Side, Vec<u8>)>>,
 }
 
-/// A wire with a network namespace at either end. All of it goes when this goes.
+/// A wire with a network namespace at each end. All of it goes when this goes.
 pub(super) struct Wire {
-    ends: [Arc<Resident>; 2],
+    sides: &'static [Side],
+    ends: Vec<Arc<Resident>>,
     middle: Namespace,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Wire {
-    pub(super) fn new() -> Result<Self> {
-        let ends = [Namespace::new()?, Namespace::new()?];
+    /// One between these ends: [`Side::BOTH`] or [`Side::ALL`].
+    pub(super) fn new(sides: &'static [Side]) -> Result<Self> {
         let middle = Namespace::new()?;
         middle.run(sysctl::disable_ipv6_everywhere)??;
-        for (end, side) in ends.iter().zip(Side::BOTH) {
+        let mut ends = Vec::new();
+        for side in sides {
+            let end = Namespace::new()?;
             end.run(|| -> Result<()> {
                 // The hosts must have nothing to say.
                 sysctl::disable_ipv6_everywhere()?;
@@ -110,18 +110,22 @@ impl Wire {
                 offload::disable_all(INTERFACE)?;
                 Ok(netlink.set_up(INTERFACE)?)
             })??;
+            ends.push(Arc::new(Resident::start(end)?));
         }
-        let rings = middle.run(|| -> Result<_> {
-            Netlink::open()?.set_up(Side::Ours.middle())?;
-            Netlink::open()?.set_up(Side::Theirs.middle())?;
-            Ok([rings(Side::Ours)?, rings(Side::Theirs)?])
+        let rings = middle.run(|| -> Result<Vec<_>> {
+            let mut netlink = Netlink::open()?;
+            sides.iter().try_for_each(|side| netlink.set_up(side.middle()))?;
+            sides.iter().map(|side| Ok((*side, rings(*side)?))).collect()
         })??;
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let thread = Some(thread::spawn(move || pass(&of_thread, rings)));
-        let [ours, theirs] = ends;
-        let ends = [Arc::new(Resident::start(ours)?), Arc::new(Resident::start(theirs)?)];
-        Ok(Self { ends, middle, shared, thread })
+        Ok(Self { sides, ends, middle, shared, thread })
+    }
+
+    /// The ends that there are, ours first.
+    pub(super) fn sides(&self) -> &'static [Side] {
+        self.sides
     }
 
     /// The namespace of an end: a thread in it, whose children die with it.
@@ -134,11 +138,11 @@ impl Wire {
         self.shared.lossy[side as usize].store(lost, Ordering::Release);
     }
 
-    /// Takes the signal from both ends, or gives it back.
+    /// Takes the signal from all ends, or gives it back.
     pub(super) fn cut(&self, cut: bool) -> Result<()> {
         self.middle.run(|| -> Result<()> {
             let mut netlink = Netlink::open()?;
-            for side in Side::BOTH {
+            for side in self.sides {
                 match cut {
                     true => netlink.set_down(side.middle())?,
                     false => netlink.set_up(side.middle())?,
@@ -198,22 +202,23 @@ fn rings(side: Side) -> Result<Rings> {
 }
 
 /// Passes frames on until told to stop. A link that is down is what some cases are about.
-fn pass(shared: &Shared, mut rings: [Rings; 2]) {
+fn pass(shared: &Shared, mut rings: Vec<(Side, Rings)>) {
     while !shared.stop.load(Ordering::Acquire) {
-        let sources = [rings[0].0.as_fd(), rings[1].0.as_fd()];
-        let _ = poll::wait_readable(sources, Some(PERIOD));
+        let sources: Vec<_> = rings.iter().map(|(_, (rx, _))| rx.as_fd()).collect();
+        let mut ready = vec![Readiness::default(); sources.len()];
+        let _ = poll::wait_readable_list(&sources, &mut ready, Some(PERIOD));
         let mut frames: Vec<_> =
             lock(&shared.to_send).drain(..).map(|(side, octets)| (side, octets, true)).collect();
-        for side in Side::BOTH {
-            let rx = &mut rings[side as usize].0;
+        for (side, (rx, _)) in &mut rings {
             let _ = rx.take_error();
-            rx.receive(SLOTS, |octets| frames.push((side, octets.to_vec(), false)));
+            rx.receive(SLOTS, |octets| frames.push((*side, octets.to_vec(), false)));
         }
         for (from, octets, forged) in frames {
             if !shared.lossy[from as usize].load(Ordering::Acquire) {
-                let tx = &mut rings[from.other() as usize].1;
-                let _ = tx.push(&octets);
-                let _ = tx.flush();
+                for (_, (_, tx)) in rings.iter_mut().filter(|(side, _)| *side != from) {
+                    let _ = tx.push(&octets);
+                    let _ = tx.flush();
+                }
             }
             lock(&shared.seen).push(Seen { from, octets, at: SystemTime::now(), forged });
         }
