@@ -1,4 +1,8 @@
 //! A group: our gateway as key server, and two wpa_supplicants, which start when they like.
+//!
+//! A miss of its time that is known is of wpa_supplicant's making. An MKPDU with a SAK Use that crosses
+//! the first one of its own makes it take a new MI. The other wpa_supplicant then has two peers of one
+//! SCI, deletes the SC of both when the time of the former is up, and does not make it again.
 
 use std::{
     collections::BTreeSet,

@@ -28,7 +28,8 @@ impl TheirSecy {
         let of_peer = driver
             .receive_sas()
             .find(|(sci, of, sa_of)| (*sci, *of, sa_of.ki) == (peer, an, sa.ki));
-        let (.., received) = of_peer.ok_or_else(|| format!("the driver has no SA of {peer}"))?;
+        let (.., received) =
+            of_peer.ok_or_else(|| format!("the driver of {own} has no SA of {peer}"))?;
         let mut secy = secy_of(own, peer, an, received)?;
         let confidentiality = match driver.encrypt {
             true => Confidentiality::default(),
