@@ -8,35 +8,34 @@ mod groups;
 mod kay_lab;
 mod lab;
 
-use groups::{Case, Group, seeds_and};
+use groups::{Case, Group, caks::Preferred, seeds, trouble::HEALING};
 use lab::{millis, seconds};
 use macsec::Sci;
 use mka::Mi;
 use netem::Link;
 
-/// Who stays: two at the least, and not the one with the best priority, half the time. One of them is ready to be key server.
+/// Who stays: two at the least, and not the one with the best priority, half the time.
 fn stayers(group: &mut Group) -> Vec<usize> {
     let best = group.candidate();
     let mut stay: Vec<_> = (0..group.members()).filter(|_| group.dice.chance(600)).collect();
     if group.dice.chance(500) {
         stay.retain(|index| *index != best);
     }
-    let ready = |index: &usize| group.lab.configs[*index].participant.priority != 255;
-    if stay.len() < 2 || !stay.iter().any(ready) {
+    if stay.len() < 2 {
         stay = vec![0, 1];
     }
     stay
 }
 
-/// A key server does not go before all that stay have come to use a SAK of its own: it may have to wait with that for a Life
-/// Time, and that it has gone is noticed only after another, when those that wait for the SAK have given up.
-fn may_leave(group: &Group, guest: usize, stay: &[usize]) -> bool {
+/// A key server does not go before it has come to use a SAK of its own: it may have to wait with that for a Life Time, and
+/// that it has gone is noticed only after another, when those that wait for the SAK have given up.
+fn may_leave(group: &Group, guest: usize) -> bool {
     if !group.is_there(guest) {
         return true;
     }
-    let lan = &group.lab.lan;
-    let own = lan[guest].kay.principal().map(|participant| participant.member().mi);
-    !lan[guest].is_key_server() || stay.iter().all(|index| lan[*index].ki().map(Mi::of_ki) == own)
+    let station = &group.lab.lan[guest];
+    let own = station.kay.principal().map(|participant| participant.member().mi);
+    !station.is_key_server() || station.ki().map(Mi::of_ki) == own
 }
 
 /// One of those that do not stay.
@@ -51,14 +50,28 @@ fn guest(group: &mut Group, stay: &[usize]) -> Option<usize> {
     Some(one).filter(|one| !stay.contains(one))
 }
 
-/// Cases that lost something once: the AN of a new SAK was that of the one in use; a better key server came amid a rollover;
-/// some went over to the last SAK of a key server that had gone, and others did not.
-const ONCE: [u64; 7] = [1176, 1278, 1372, 1588, 1636, 2127, 2929];
+/// So many things happen to those that do not stay, and rekeys.
+fn churn(group: &mut Group, stay: &[usize], acts: u64) {
+    for _ in 0..acts {
+        let guest = guest(group, stay);
+        let what = group.dice.below(6);
+        match (what, guest) {
+            (0, _) => group.rekey(),
+            (1, Some(guest)) if may_leave(group, guest) => group.leave(guest),
+            (2, Some(guest)) if may_leave(group, guest) => group.set_link(guest, false),
+            (3, Some(guest)) => group.set_link(guest, true),
+            (4..=5, Some(guest)) => group.restart(guest),
+            _ => {}
+        }
+        let most = [50, 500, 3000, 12_000][group.dice.below(4) as usize];
+        group.wait(millis(most));
+    }
+}
 
 #[test]
 fn those_that_stay_lose_nothing() {
     let mut members = 0;
-    for seed in seeds_and(48, &ONCE) {
+    for seed in seeds(48) {
         let _case = Case(seed);
         let mut group = Group::new(seed);
         let jitter = millis(group.dice.below(20));
@@ -68,20 +81,8 @@ fn those_that_stay_lose_nothing() {
         let stay = stayers(&mut group);
         let scis: Vec<Sci> = stay.iter().map(|index| group.lab.lan[*index].sci).collect();
         group.send_data();
-        for _ in 0..4 + group.dice.below(16) {
-            let guest = guest(&mut group, &stay);
-            let what = group.dice.below(6);
-            match (what, guest) {
-                (0, _) => group.rekey(),
-                (1, Some(guest)) if may_leave(&group, guest, &stay) => group.leave(guest),
-                (2, Some(guest)) if may_leave(&group, guest, &stay) => group.set_link(guest, false),
-                (3, Some(guest)) => group.set_link(guest, true),
-                (4..=5, Some(guest)) => group.restart(guest),
-                _ => {}
-            }
-            let most = [50, 500, 3000, 12_000][group.dice.below(4) as usize];
-            group.wait(millis(most));
-        }
+        let acts = 4 + group.dice.below(16);
+        churn(&mut group, &stay, acts);
         for index in 0..group.members() {
             group.set_link(index, true);
         }
@@ -93,4 +94,69 @@ fn those_that_stay_lose_nothing() {
         members += group.members();
     }
     println!("{members} members");
+}
+
+/// The CAK is rolled: all get the new one, whenever and in whatever order, and the former one goes when the new one is in use.
+/// Or all have the new one for some time, and then the former is taken from them within the time that keys outlive it.
+#[test]
+fn a_roll_costs_those_that_stay_nothing() {
+    let (mut members, mut rolls) = (0, 0);
+    for seed in seeds(32) {
+        let _case = Case(seed);
+        let mut group = Group::new(seed);
+        let fallback = group.dice.chance(500);
+        group.has_caks(fallback);
+        let jitter = millis(group.dice.below(20));
+        group.lab.lan.set_links(Link { jitter, ..Link::CLEAN });
+        group.lab.secured_within(seconds(20));
+        group.run_for(seconds(8));
+        let stay = stayers(&mut group);
+        let scis: Vec<Sci> = stay.iter().map(|index| group.lab.lan[*index].sci).collect();
+        group.send_data();
+        for _ in 0..1 + group.dice.below(3) {
+            roll(&mut group, &stay);
+            rolls += 1;
+        }
+        group.run_for(seconds(20));
+        group.lab.stop_data();
+        assert_eq!(group.lab.lost_among(&scis), 0, "lost\n{}", group.lab.show());
+        assert_eq!(group.closed_among(&scis), 0, "closed\n{}", group.lab.show());
+        group.secured_with_newest(seconds(3));
+        members += group.members();
+    }
+    println!("{members} members, {rolls} rolls");
+}
+
+fn roll(group: &mut Group, stay: &[usize]) {
+    use Preferred::{AtOnce, Later, Never};
+    let preferred = [AtOnce, Later, Never][group.dice.below(3) as usize];
+    group.add_new(preferred);
+    churn_or_rest(group, stay);
+    group.finish_changes();
+    let guests: Vec<_> = (0..group.members()).filter(|index| !stay.contains(index)).collect();
+    if preferred == Never {
+        // All are to be live under the new CAK, and nobody is to come with that alone as long as others go on with the former.
+        group.run_for(seconds(15));
+        let from = group.lab.lan.now();
+        group.remove_former(from, seconds(2), &guests);
+        group.finish_changes();
+        group.secured_with_newest(HEALING);
+    } else {
+        group.secured_with_newest(HEALING);
+        let (from, within) = (group.lab.lan.now() + group.spread(), group.spread());
+        group.remove_former(from, within, &[]);
+        churn_or_rest(group, stay);
+        group.finish_changes();
+        group.run_for(seconds(10));
+    }
+}
+
+fn churn_or_rest(group: &mut Group, stay: &[usize]) {
+    if group.dice.chance(500) {
+        let acts = group.dice.below(12);
+        churn(group, stay, acts);
+    }
+    for index in 0..group.members() {
+        group.set_link(index, true);
+    }
 }

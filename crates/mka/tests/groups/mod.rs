@@ -1,6 +1,9 @@
 //! Groups of 2 to 32 members of any kind on a LAN, by seed: who is there, what happens, and what must hold throughout.
 #![allow(dead_code)] // Every test file uses its own part of this.
 
+pub(crate) mod caks;
+pub(crate) mod trouble;
+
 use std::{env, ops::Range, thread, time::Duration};
 
 use macsec::{CipherSuite, Confidentiality, ConfidentialityOffset, Sci, ValidateFrames};
@@ -11,6 +14,7 @@ use crate::{
     kay_lab::{KayLab, Station},
     lab::{config, millis, seconds},
 };
+use caks::Caks;
 
 /// So many seeds, or as many as `MKA_SIMULATIONS` says; `MKA_SEED` asks for one alone.
 pub(crate) fn seeds(number: u64) -> Range<u64> {
@@ -43,6 +47,7 @@ impl Drop for Case {
 pub(crate) struct Group {
     pub(crate) lab: KayLab,
     pub(crate) dice: Dice,
+    pub(crate) caks: Caks,
 }
 
 impl Group {
@@ -61,7 +66,8 @@ impl Group {
         for index in 0..lab.lan.len() {
             lab.lan[index].order_delay = millis(dice.below(200));
         }
-        Self { lab, dice }
+        let caks = Caks::new(lab.lan.len());
+        Self { lab, dice, caks }
     }
 
     pub(crate) fn members(&self) -> usize {
@@ -86,12 +92,22 @@ impl Group {
 
     /// The member with the best priority or, half the time, with the second best: those that are worth a change.
     pub(crate) fn candidate(&mut self) -> usize {
+        let ranked = self.ranked();
+        ranked[self.dice.below(2) as usize]
+    }
+
+    /// The member with the best priority.
+    pub(crate) fn best(&self) -> usize {
+        self.ranked()[0]
+    }
+
+    fn ranked(&self) -> Vec<usize> {
         let mut all: Vec<_> = (0..self.members()).collect();
         all.sort_by_key(|index| {
             let config = &self.lab.configs[*index].participant;
             (config.priority, config.sci)
         });
-        all[self.dice.below(2) as usize]
+        all
     }
 
     pub(crate) fn is_there(&self, index: usize) -> bool {
@@ -105,6 +121,7 @@ impl Group {
     pub(crate) fn restart(&mut self, index: usize) {
         self.lab.restart(index);
         self.lab.lan[index].order_delay = millis(self.dice.below(200));
+        self.give_caks(index);
     }
 
     pub(crate) fn set_link(&mut self, index: usize, up: bool) {
@@ -128,14 +145,31 @@ impl Group {
         self.run_for(millis(time));
     }
 
-    /// Lets time pass, and sees to it that nothing is open that is not secured, and that nothing grows.
+    /// Lets time pass, and sees to it that nothing is open that is not secured, and that nothing grows. CAKs come and go at
+    /// their times.
     pub(crate) fn run_for(&mut self, time: Duration) {
         let deadline = self.lab.lan.now() + time;
-        self.lab.lan.drive_until(deadline, |lan| {
-            nothing_in_clear(lan);
-            false
-        });
-        self.lab.lan.nodes().for_each(is_bounded);
+        self.run_until(deadline, |_| false);
+    }
+
+    /// The same, until all are as they are to be: `false` if they are not by then.
+    pub(crate) fn run_until(
+        &mut self,
+        deadline: Duration,
+        mut done: impl FnMut(&Lan<Station>) -> bool,
+    ) -> bool {
+        loop {
+            let stop = self.caks.next_change().filter(|at| *at <= deadline).unwrap_or(deadline);
+            let is_done = self.lab.lan.drive_until(stop, |lan| {
+                nothing_in_clear(lan);
+                done(lan)
+            });
+            self.lab.lan.nodes().for_each(is_bounded);
+            self.change_caks();
+            if is_done || self.lab.lan.now() >= deadline {
+                return is_done;
+            }
+        }
     }
 
     pub(crate) fn closed(&self) -> usize {
