@@ -254,6 +254,34 @@ fn keys_of_a_removed_cak_do_not_wait_for_ever_for_a_sak_that_nobody_uses() {
     lab.secured_within(seconds(60));
 }
 
+/// The key server has a wrong CAK, so all live on the fallback. Who comes again may find those with the right CAK first: their
+/// key server, if it is not the one who comes, makes no SAK of that, and if it is, nobody takes it.
+#[test]
+fn who_comes_to_a_group_on_its_fallback_is_taken_in() {
+    let (wrong, fallback) = (77, 1);
+    for (guest, seed) in (1..4).flat_map(|guest| (0..8).map(move |seed| (guest, seed))) {
+        let mut lab = KayLab::of(seed, &[1, 2, 3, 4]);
+        for at in 0..4 {
+            add_cak(&mut lab, at, fallback, 100);
+        }
+        lab.secured_within(seconds(10));
+        lab.lan.run_for(seconds(8));
+        lab.lan.with(0, |station, now| {
+            station.remove_cak(now, 0);
+            station.add_cak_as(now, wrong, 0, 0);
+        });
+        lab.lan.run_for(seconds(20) + millis(77 * seed));
+        lab.restart(guest);
+        add_cak(&mut lab, guest, fallback, 100);
+        lab.secured_within(seconds(15));
+        lab.lan.run_for(seconds(15));
+        lab.secured_within(seconds(1));
+        for station in lab.lan.nodes() {
+            assert_eq!(station.cak_in_use(), Some(fallback), "guest {guest}\n{}", lab.show());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 

@@ -69,6 +69,7 @@ mod pns;
 mod principal;
 mod setbacks;
 mod slots;
+mod stranded;
 
 use alloc::collections::VecDeque;
 use core::{fmt, time::Duration};

@@ -8,6 +8,7 @@
 //!   later that who sent it is key server of the present one as well.
 //! - **Who has no live peer left gives way** to one that has: of those the one with the best key server; of these one with
 //!   a SAK to be followed, or the most preferred.
+//! - **Who gets no SAK there, or finds nobody to take its own,** goes over to one that has a SAK for it.
 //! - The SAK of another key server than the present principal participant's is kept, and not followed as long as that has a
 //!   live peer. Whoever has but one of the CAKs, the fallback say, does not get those over who have another in use; unless
 //!   it takes the SCI of their key server, as anyone can who has a CAK. Each CAK has to be kept as secret as the others.
@@ -42,7 +43,7 @@ fn covers<R: Random>(other: &Participant<R>, present: &Participant<R>) -> bool {
 
 impl<R: Random> Slots<R> {
     /// Who is to be the principal participant, as far as that is ours to say.
-    fn best(&self, at_rest: bool) -> Option<&Slot<R>> {
+    fn best(&self, at_rest: bool, stranded: bool) -> Option<&Slot<R>> {
         let stays = |slot: &&Slot<R>| slot.leaves_by.is_none();
         let live = || self.iter().filter(stays).filter(|slot| slot.participant.has_session());
         let present = self.principal();
@@ -51,6 +52,9 @@ impl<R: Random> Slots<R> {
                 .min_by_key(|slot| (server(&slot.participant), slot.to_be_followed().is_none()));
             return best.or(present).or(self.iter().next());
         };
+        if stranded && let Some(other) = live().find(|slot| slot.to_be_followed().is_some()) {
+            return Some(other);
+        }
         let ours = |slot: &&Slot<R>| slot.participant.key_server() == KeyServer::Us;
         if !ours(&present) {
             let server = present.participant.server_rank().map(|(_, sci)| sci);
@@ -74,7 +78,8 @@ impl<R: Random> Kay<R> {
     /// Sees to it that the right participant is the principal one.
     pub(super) fn choose_principal(&mut self, now: Duration) {
         let at_rest = self.port.state() != CpState::Transmitting && !self.rollover_is_under_way();
-        let best = self.slots.best(at_rest).map(|slot| *slot.participant.ckn());
+        let best =
+            self.slots.best(at_rest, self.is_stranded(now)).map(|slot| *slot.participant.ckn());
         self.make_principal(now, best);
     }
 
