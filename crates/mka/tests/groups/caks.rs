@@ -145,21 +145,30 @@ impl Group {
         self.remove_former(all_have + gap, within, &[]);
     }
 
-    /// The member has another CAK under the name of the newest, within this time.
+    /// The member gets another CAK under the name of the newest, within this time, if it has that one now.
     pub(crate) fn make_wrong(&mut self, member: usize, within: Duration) {
         self.replace(member, within, WRONG + member as u8);
     }
 
-    pub(crate) fn put_right(&mut self, member: usize, within: Duration) {
-        self.replace(member, within, value(self.caks.newest));
+    /// All have the newest CAK itself, within this time.
+    pub(crate) fn put_right(&mut self, within: Duration) {
+        let newest = value(self.caks.newest);
+        for member in 0..self.members() {
+            let has = self.caks.members[member].get(&self.caks.newest);
+            if has.is_some_and(|given| given.value != newest) {
+                self.replace(member, within, newest);
+            }
+        }
     }
 
     fn replace(&mut self, member: usize, within: Duration, value: u8) {
         let number = self.caks.newest;
+        let Some(before) = self.caks.members[member].get(&number) else { return };
+        let given = Given { value, ..*before };
         let at = self.lab.lan.now() + self.below(within);
-        let given = Given { value, preference: preference(number, true) };
         self.caks.plan(at, member, Change::Remove(number));
         self.caks.plan(at, member, Change::Add(number, given));
+        self.change_caks();
     }
 
     /// Does what is due.
@@ -211,7 +220,7 @@ impl Group {
     }
 
     pub(crate) fn all_use(&self, members: &[usize], number: u8) -> bool {
-        members.iter().all(|member| self.lab.lan[*member].cak_in_use() == Some(number))
+        members.iter().all(|member| self.lab.lan[*member].uses_cak(number))
     }
 
     /// Within what time something is done at all members.

@@ -164,8 +164,7 @@ impl Group {
     pub(crate) fn secured_with_newest(&mut self, time: Duration) {
         let (deadline, newest) = (self.lab.lan.now() + time, self.caks.newest);
         let secured = self.run_until(deadline, |lan| {
-            lan.nodes().all(|station| station.cak_in_use() == Some(newest))
-                && common_ki(lan).is_some()
+            lan.nodes().all(|station| station.uses_cak(newest)) && common_ki(lan).is_some()
         });
         assert!(secured, "not secured with CAK {newest}\n{}", self.lab.show());
         self.lab.secured_within(Duration::ZERO);

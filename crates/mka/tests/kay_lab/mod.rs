@@ -222,6 +222,12 @@ impl Station {
         assert!(self.act(now, |kay| kay.set_preference(now, &ckn_of(number), preference)));
     }
 
+    /// Whether data is sent with a SAK of the CAK with this number.
+    pub(crate) fn uses_cak(&self, number: u8) -> bool {
+        let participant = self.ki().and_then(|ki| self.kay.participant_of(ki));
+        participant.is_some_and(|participant| *participant.ckn() == ckn_of(number))
+    }
+
     /// The number of the CAK whose SAK data is sent with.
     pub(crate) fn cak_in_use(&self) -> Option<u8> {
         let ckn = *self.kay.participant_of(self.ki()?)?.ckn();
