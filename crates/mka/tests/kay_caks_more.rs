@@ -282,6 +282,31 @@ fn who_comes_to_a_group_on_its_fallback_is_taken_in() {
     }
 }
 
+/// Some have the new CAK already when the key server begins anew. Whichever CAK it hears of them under first: it makes no SAK
+/// that the others do not get, or does not go over to it, and those that have the new one do not either.
+#[test]
+fn a_key_server_that_begins_anew_amid_a_roll_leaves_nobody_behind() {
+    for (seed, with_new) in (0..16).flat_map(|seed| (1..4).map(move |with_new| (seed, with_new))) {
+        let mut lab = KayLab::of(seed, &[1, 2, 3, 4]);
+        lab.begin(&mut Dice::new(seed), 200);
+        for at in (0..4).filter(|at| *at != with_new) {
+            lab.lan.with(at, |station, now| station.prefer(now, 0, 5));
+            add_cak(&mut lab, at, 1, 0);
+        }
+        lab.lan.run_for(seconds(5));
+        lab.send_data(DATA);
+        lab.restart(0);
+        lab.lan.with(0, |station, now| station.prefer(now, 0, 5));
+        add_cak(&mut lab, 0, 1, 0);
+        lab.lan.run_for(seconds(20));
+        lab.stop_data();
+        let others: Vec<_> = (1..4).map(|at| lab.lan[at].sci).collect();
+        assert_eq!(lab.lost_among(&others), 0, "without {with_new}\n{}", lab.show());
+        assert!(lab.lan.nodes().all(|station| station.uses_cak(0)), "{}", lab.show());
+        lab.secured_within(seconds(1));
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 

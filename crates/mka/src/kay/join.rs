@@ -234,10 +234,26 @@ impl<R: Random> Kay<R> {
             ki,
             // A key server that comes upon the SAK of one that has gone: who transmits has seen that all receive.
             all_receiving: server_transmitting
-                || owner.is_some_and(|owner| owner.all_receiving(ki)),
+                || owner.is_some_and(|owner| owner.all_receiving(ki) && !self.leaves_behind(owner)),
             server_transmitting,
             ssci_map_known: self.barred != Some(ki),
         }
+    }
+
+    /// Whether a peer that would follow us transmits with a SAK of another participant, and has not got that of `owner`.
+    fn leaves_behind(&self, owner: &Participant<R>) -> bool {
+        let is_member = |sci: Option<Sci>| {
+            owner.sak_members().iter().any(|member| member.sci == sci && !member.gone)
+        };
+        let others = self.slots.iter().filter(|slot| {
+            let other = &slot.participant;
+            other.ckn() != owner.ckn() && other.key_server() == KeyServer::Us
+        });
+        let mut peers = others.flat_map(|slot| slot.participant.peers()).filter(|peer| peer.live);
+        peers.any(|peer| {
+            let transmits = peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx));
+            transmits && !is_member(peer.sci)
+        })
     }
 
     fn hear_port(&mut self, now: Duration) -> bool {
@@ -282,12 +298,14 @@ impl<R: Random> Kay<R> {
     }
 
     /// Whether a SAK is on its way into use. One whose participant has lost its peers is not waited for, if there is
-    /// another to go on with.
+    /// another to go on with; nor one of a participant that we have left before we used any.
     pub(super) fn rollover_is_under_way(&self) -> bool {
         let before_use = [CpState::Receive, CpState::Receiving, CpState::Ready, CpState::Transmit];
         let wanted = |ki| {
             let owner = self.slots.owner(ki);
-            owner.is_some_and(|owner| owner.principal || owner.participant.has_session())
+            owner.is_some_and(|owner| {
+                owner.principal || owner.participant.has_session() && self.port.in_use().is_some()
+            })
         };
         let latest = self.port.latest().filter(|_| before_use.contains(&self.port.state()));
         self.slots.principal().is_some_and(|slot| slot.agreed.is_some())

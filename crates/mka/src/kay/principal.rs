@@ -4,6 +4,8 @@
 //!   principal one is live there as well, so nobody is left behind. Nobody is about to join then, and the last SAK has
 //!   taken the place of the one before: that we transmit with it is told in one participant, and the next SAK would
 //!   come in another, perhaps before that.
+//! - **A key server that has no key in use yet**, as it has just come, goes where its peers transmit; it may have heard of them
+//!   elsewhere first.
 //! - **All others follow** the participant in which the key server has sent them the last SAK: also if they find out only
 //!   later that who sent it is key server of the present one as well.
 //! - **Who has no live peer left gives way** to one that has: of those the one with the best key server; of these one with
@@ -41,9 +43,26 @@ fn covers<R: Random>(other: &Participant<R>, present: &Participant<R>) -> bool {
     present.live_scis().all(|sci| other.live_scis().any(|live| live == sci))
 }
 
+/// Whether a live peer transmits with a SAK that it has from here.
+fn peers_transmit<R: Random>(slot: &Slot<R>) -> bool {
+    let mut uses =
+        slot.participant.peers().filter(|peer| peer.live).filter_map(|peer| peer.key_use);
+    uses.any(|keys| keys.keys().any(|key| key.tx))
+}
+
+/// How it stands with the port.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// No SAK is on its way into use.
+    at_rest: bool,
+    /// There is a key in use.
+    in_use: bool,
+    stranded: bool,
+}
+
 impl<R: Random> Slots<R> {
     /// Who is to be the principal participant, as far as that is ours to say.
-    fn best(&self, at_rest: bool, stranded: bool) -> Option<&Slot<R>> {
+    fn best(&self, standing: Standing) -> Option<&Slot<R>> {
         let stays = |slot: &&Slot<R>| slot.leaves_by.is_none();
         let live = || self.iter().filter(stays).filter(|slot| slot.participant.has_session());
         let present = self.principal();
@@ -52,7 +71,9 @@ impl<R: Random> Slots<R> {
                 .min_by_key(|slot| (server(&slot.participant), slot.to_be_followed().is_none()));
             return best.or(present).or(self.iter().next());
         };
-        if stranded && let Some(other) = live().find(|slot| slot.to_be_followed().is_some()) {
+        if standing.stranded
+            && let Some(other) = live().find(|slot| slot.to_be_followed().is_some())
+        {
             return Some(other);
         }
         let ours = |slot: &&Slot<R>| slot.participant.key_server() == KeyServer::Us;
@@ -61,7 +82,11 @@ impl<R: Random> Slots<R> {
             let follows = |slot: &&Slot<R>| server.is_some() && slot.to_be_followed() == server;
             return live().find(follows).or(Some(present));
         }
-        if !at_rest {
+        if !standing.in_use {
+            let theirs = live().filter(ours).min_by_key(|slot| !peers_transmit(slot));
+            return theirs.or(Some(present));
+        }
+        if !standing.at_rest {
             return Some(present);
         }
         let better = live().filter(ours).find(|slot| {
@@ -78,8 +103,9 @@ impl<R: Random> Kay<R> {
     /// Sees to it that the right participant is the principal one.
     pub(super) fn choose_principal(&mut self, now: Duration) {
         let at_rest = self.port.state() != CpState::Transmitting && !self.rollover_is_under_way();
-        let best =
-            self.slots.best(at_rest, self.is_stranded(now)).map(|slot| *slot.participant.ckn());
+        let (in_use, stranded) = (self.port.in_use().is_some(), self.is_stranded(now));
+        let best = self.slots.best(Standing { at_rest, in_use, stranded });
+        let best = best.map(|slot| *slot.participant.ckn());
         self.make_principal(now, best);
     }
 
