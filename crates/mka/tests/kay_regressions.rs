@@ -7,12 +7,12 @@ mod lab;
 use std::time::Duration;
 
 use kay_lab::KayLab;
-use lab::{config, seconds};
+use lab::{config, millis, seconds};
 use mka::{
     KayConfig,
     order::{Action, OrderFailure},
 };
-use netem::Link;
+use netem::{Dice, Link};
 
 const DATA: Duration = Duration::from_millis(20);
 
@@ -230,5 +230,26 @@ fn members_that_lose_the_key_server_one_after_the_other_lose_no_data_whatever_th
 fn cut_off(lab: &mut KayLab, one: usize, other: usize) {
     for (from, to) in [(one, other), (other, one)] {
         lab.lan.link(from, to).cut = true;
+    }
+}
+
+/// A key server that had just come made a SAK of which another did not know yet, and stopped being key server: as it had no
+/// key in use it went over to that, and whoever had it followed.
+#[test]
+fn who_is_key_server_no_more_takes_nobody_along_to_a_sak_that_not_all_have() {
+    for (seed, back) in (0..4).flat_map(|seed| (0..25).map(move |back| (seed, back))) {
+        let mut lab = KayLab::of(seed, &[1, 2, 3, 4]);
+        lab.begin(&mut Dice::new(seed), 150);
+        lab.send_data(DATA);
+        lab.lan.take(0);
+        lab.lan.run_for(millis(70));
+        lab.restart(1);
+        lab.lan.run_for(millis(3600 + 100 * back));
+        lab.restart(0);
+        lab.lan.run_for(seconds(20));
+        lab.stop_data();
+        let stayed = [lab.lan[2].sci, lab.lan[3].sci];
+        assert_eq!(lab.lost_among(&stayed), 0, "seed {seed} back {back}\n{}", lab.show());
+        lab.secured_within(seconds(1));
     }
 }

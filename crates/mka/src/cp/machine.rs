@@ -341,8 +341,7 @@ impl ControlledPort {
             server_transmitting: report.is_some_and(|report| report.server_transmitting),
             ssci_map_known: latest.is_some_and(|key| !key.xpn)
                 || report.is_some_and(|report| report.ssci_map_known),
-            controlled_port_enabled: self.port != PortStatus::Closed
-                || (self.inputs.elected_self && self.inputs.peers_transmit),
+            controlled_port_enabled: self.port != PortStatus::Closed || self.inputs.peers_transmit,
             transmit_when_zero: self.transmit_when.is_zero(now),
             retire_when_zero: self.retire_when.is_zero(now),
             replacement_overdue: self.replace_by.is_zero(now),

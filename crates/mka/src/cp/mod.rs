@@ -150,7 +150,8 @@ pub struct Inputs {
     pub connect: Connect,
     /// `electedSelf`: we are the key server.
     pub elected_self: bool,
-    /// Some live peer transmits with another key than [`ControlledPort::latest`].
+    /// Some live peer transmits with another key than [`ControlledPort::latest`], and would follow us if we transmitted with
+    /// that: we are the key server, or have made it as such.
     pub peers_transmit: bool,
     /// What the peers say of [`ControlledPort::latest`].
     pub latest: Option<PeerReport>,

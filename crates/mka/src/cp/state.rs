@@ -168,7 +168,7 @@ pub struct Conditions {
     pub server_transmitting: bool,
     /// The SSCI of every member is known for the latest key; always so without XPN.
     pub ssci_map_known: bool,
-    /// `controlledPortEnabled`; for a key server, that of any peer as well.
+    /// `controlledPortEnabled`; for a key server, or who made the latest key as such, that of any peer as well.
     pub controlled_port_enabled: bool,
     /// `transmitWhen` has run out.
     pub transmit_when_zero: bool,

@@ -213,14 +213,22 @@ impl<R: Random> Kay<R> {
         let latest = self.port.latest().map(|latest| latest.ki);
         let report = latest.map(|ki| self.peer_report(ki));
         let elected_self = |principal: &Participant<R>| principal.key_server() == KeyServer::Us;
+        let elected_self = self.principal().is_some_and(elected_self);
+        let leads = |ki| elected_self || self.has_made(ki);
         Inputs {
             port_enabled: self.port_enabled,
             connect: self.config.policy.connect(self.outcome, EapOutcome::Pending),
-            elected_self: self.principal().is_some_and(elected_self),
-            peers_transmit: latest
-                .is_some_and(|ki| self.slots.iter().any(|one| one.participant.others_transmit(ki))),
+            elected_self,
+            peers_transmit: latest.filter(|ki| leads(*ki)).is_some_and(|ki| {
+                self.slots.iter().any(|slot| slot.participant.others_transmit(ki))
+            }),
             latest: report,
         }
+    }
+
+    fn has_made(&self, ki: Ki) -> bool {
+        let maker = Mi::of_ki(ki);
+        self.slots.iter().any(|slot| slot.participant.member().mi == maker)
     }
 
     fn peer_report(&mut self, ki: Ki) -> PeerReport {
