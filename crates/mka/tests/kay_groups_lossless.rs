@@ -14,6 +14,9 @@ use macsec::Sci;
 use mka::Mi;
 use netem::Link;
 
+/// The priority of who is not to be key server.
+const NEVER: u8 = 255;
+
 /// Who stays: two at the least, and not the one with the best priority, half the time.
 fn stayers(group: &mut Group) -> Vec<usize> {
     let best = group.candidate();
@@ -28,14 +31,19 @@ fn stayers(group: &mut Group) -> Vec<usize> {
 }
 
 /// A key server does not go before it has come to use a SAK of its own: it may have to wait with that for a Life Time, and
-/// that it has gone is noticed only after another, when those that wait for the SAK have given up.
+/// that it has gone is noticed only after another, when those that wait for the SAK have given up. Nor does the last one that can
+/// be key server.
 fn may_leave(group: &Group, guest: usize) -> bool {
     if !group.is_there(guest) {
         return true;
     }
     let station = &group.lab.lan[guest];
     let own = station.kay.principal().map(|participant| participant.member().mi);
-    !station.is_key_server() || station.ki().map(Mi::of_ki) == own
+    let mut others = group.lab.lan.nodes().filter(|other| other.sci != station.sci);
+    let replaced = others.any(|other| {
+        other.kay.is_port_enabled() && other.kay.config().participant.priority < NEVER
+    });
+    replaced && (!station.is_key_server() || station.ki().map(Mi::of_ki) == own)
 }
 
 /// One of those that do not stay.
@@ -129,7 +137,10 @@ fn a_roll_costs_those_that_stay_nothing() {
 
 fn roll(group: &mut Group, stay: &[usize]) {
     use Preferred::{AtOnce, Later, Never};
-    let preferred = [AtOnce, Later, Never][group.dice.below(3) as usize];
+    // A rekey by the clock, amid the removal of its CAK, does not get to those that have lost that already.
+    let rekeys = group.lab.configs[0].participant.rekey_interval.is_some();
+    let ways = if rekeys { 2 } else { 3 };
+    let preferred = [AtOnce, Later, Never][group.dice.below(ways) as usize];
     group.add_new(preferred);
     churn_or_rest(group, stay);
     group.finish_changes();
