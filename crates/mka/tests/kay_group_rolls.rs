@@ -46,37 +46,53 @@ fn caks_are_rolled_on_a_bad_network() {
     println!("longest {longest:?}");
 }
 
+/// How many members there are, how often they roll, and how long they take to recover.
+fn roll_amid_trouble(seed: u64) -> (usize, u64, Duration) {
+    let _case = Case(seed);
+    let mut group = rolling(seed);
+    let links = if group.dice.chance(500) { bad_links(&mut group.dice) } else { Link::CLEAN };
+    group.lab.lan.set_links(links);
+    group.send_data();
+    let mut rolls = 0;
+    for _ in 0..4 + group.dice.below(28) {
+        match group.dice.below(12) {
+            0..=1 if group.caks.newest < 6 => {
+                group.roll();
+                rolls += 1;
+            }
+            2 => {
+                let member = group.anybody();
+                group.make_wrong(member, Duration::ZERO);
+            }
+            _ => {
+                let trouble = TROUBLES[group.dice.below(TROUBLES.len() as u64) as usize];
+                group.cause(trouble, links);
+            }
+        }
+    }
+    group.heal();
+    group.finish_changes();
+    group.put_right(Duration::ZERO);
+    let time = group.heals_with_newest();
+    (group.members(), rolls, time)
+}
+
 #[test]
 fn groups_that_roll_are_secured_again_after_any_trouble() {
     let mut longest = (Duration::ZERO, 0);
     let (mut members, mut rolls) = (0, 0);
     for seed in seeds(12) {
-        let _case = Case(seed);
-        let mut group = rolling(seed);
-        let links = if group.dice.chance(500) { bad_links(&mut group.dice) } else { Link::CLEAN };
-        group.lab.lan.set_links(links);
-        group.send_data();
-        for _ in 0..4 + group.dice.below(28) {
-            match group.dice.below(12) {
-                0..=1 if group.caks.newest < 6 => {
-                    group.roll();
-                    rolls += 1;
-                }
-                2 => {
-                    let member = group.anybody();
-                    group.make_wrong(member, Duration::ZERO);
-                }
-                _ => {
-                    let trouble = TROUBLES[group.dice.below(TROUBLES.len() as u64) as usize];
-                    group.cause(trouble, links);
-                }
-            }
-        }
-        group.heal();
-        group.finish_changes();
-        group.put_right(Duration::ZERO);
-        longest = longest.max((group.heals_with_newest(), seed));
-        members += group.members();
+        let (these, times, time) = roll_amid_trouble(seed);
+        longest = longest.max((time, seed));
+        members += these;
+        rolls += times;
     }
     println!("{members} members, {rolls} rolls, longest {longest:?}");
+}
+
+/// A CAK was replaced by another of that name while its SAK was on the way into use, and that was used, though nobody vouched
+/// for it any more.
+#[test]
+fn nobody_begins_with_a_sak_whose_cak_has_gone() {
+    roll_amid_trouble(2265);
 }

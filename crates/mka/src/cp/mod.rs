@@ -151,7 +151,7 @@ pub struct Inputs {
     /// `electedSelf`: we are the key server.
     pub elected_self: bool,
     /// Some live peer transmits with another key than [`ControlledPort::latest`], and would follow us if we transmitted with
-    /// that: we are the key server, or have made it as such.
+    /// that: we are the key server, or have made it as such. Also if the CAK that it came from has gone.
     pub peers_transmit: bool,
     /// What the peers say of [`ControlledPort::latest`].
     pub latest: Option<PeerReport>,

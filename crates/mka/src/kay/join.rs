@@ -219,8 +219,11 @@ impl<R: Random> Kay<R> {
             port_enabled: self.port_enabled,
             connect: self.config.policy.connect(self.outcome, EapOutcome::Pending),
             elected_self,
-            peers_transmit: latest.filter(|ki| leads(*ki)).is_some_and(|ki| {
-                self.slots.iter().any(|slot| slot.participant.others_transmit(ki))
+            peers_transmit: latest.is_some_and(|ki| {
+                // A SAK whose CAK has been removed is not one to begin with.
+                self.slots.owner(ki).is_none()
+                    || leads(ki)
+                        && self.slots.iter().any(|slot| slot.participant.others_transmit(ki))
             }),
             latest: report,
         }
