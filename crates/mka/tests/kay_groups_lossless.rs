@@ -8,7 +8,7 @@ mod groups;
 mod kay_lab;
 mod lab;
 
-use groups::{Case, Group, caks::Preferred, seeds, trouble::HEALING};
+use groups::{Case, Group, caks::Preferred, seeds, seeds_and, trouble::HEALING};
 use lab::{millis, seconds};
 use macsec::Sci;
 use mka::Mi;
@@ -30,10 +30,10 @@ fn stayers(group: &mut Group) -> Vec<usize> {
     stay
 }
 
-/// A key server does not go before it has come to use a SAK of its own: it may have to wait with that for a Life Time, and
-/// that it has gone is noticed only after another, when those that wait for the SAK have given up. Nor does the last one that can
-/// be key server.
-fn may_leave(group: &Group, guest: usize) -> bool {
+/// A key server does not go before all that stay have come to use a SAK of its own: it may have to wait with that for a Life
+/// Time, and that it has gone is noticed only after another, when those that wait for the SAK have given up. Nor does the last
+/// one that can be key server.
+fn may_leave(group: &Group, guest: usize, stay: &[usize]) -> bool {
     if !group.is_there(guest) {
         return true;
     }
@@ -43,7 +43,8 @@ fn may_leave(group: &Group, guest: usize) -> bool {
     let replaced = others.any(|other| {
         other.kay.is_port_enabled() && other.kay.config().participant.priority < NEVER
     });
-    replaced && (!station.is_key_server() || station.ki().map(Mi::of_ki) == own)
+    let uses_own = |index: &usize| group.lab.lan[*index].ki().map(Mi::of_ki) == own;
+    replaced && (!station.is_key_server() || stay.iter().all(uses_own))
 }
 
 /// One of those that do not stay.
@@ -65,8 +66,8 @@ fn churn(group: &mut Group, stay: &[usize], acts: u64) {
         let what = group.dice.below(6);
         match (what, guest) {
             (0, _) => group.rekey(),
-            (1, Some(guest)) if may_leave(group, guest) => group.leave(guest),
-            (2, Some(guest)) if may_leave(group, guest) => group.set_link(guest, false),
+            (1, Some(guest)) if may_leave(group, guest, stay) => group.leave(guest),
+            (2, Some(guest)) if may_leave(group, guest, stay) => group.set_link(guest, false),
             (3, Some(guest)) => group.set_link(guest, true),
             (4..=5, Some(guest)) => group.restart(guest),
             _ => {}
@@ -76,10 +77,14 @@ fn churn(group: &mut Group, stay: &[usize], acts: u64) {
     }
 }
 
+/// Cases that lost something once: the AN of a new SAK was that of the one in use; a better key server came amid a rollover;
+/// some went over to the last SAK of a key server that had gone, and others did not.
+const ONCE: [u64; 7] = [1176, 1278, 1372, 1588, 1636, 2127, 2929];
+
 #[test]
 fn those_that_stay_lose_nothing() {
     let mut members = 0;
-    for seed in seeds(48) {
+    for seed in seeds_and(48, &ONCE) {
         let _case = Case(seed);
         let mut group = Group::new(seed);
         let jitter = millis(group.dice.below(20));
