@@ -1,6 +1,9 @@
 //! The host behind our gateway, and those that would be behind each wpa_supplicant.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use macsec::ETHERTYPE_MACSEC;
 use macsec_io::packet::{PacketRxRing, PacketTxRing, RxConfig, RxMode, TxConfig};
@@ -17,6 +20,8 @@ use super::{
 
 /// How long a frame may take: a second is usual on no machine, however busy.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// When frames of which nothing has been seen are sent again.
+const AGAIN: Duration = Duration::from_secs(3);
 const SLOTS: usize = 64;
 const LONGEST: usize = 2048;
 /// Octets behind addresses and EtherType.
@@ -67,12 +72,17 @@ impl Station {
     fn send(&self, wire: &Wire, drivers: &[(Side, Driver)]) -> Result<()> {
         let start = wire.sent(Side::Ours, ETHERTYPE_MACSEC).len();
         let ours: Vec<_> = PAYLOADS.map(|len| frame(Side::Ours, len)).into();
-        for frame in &ours {
-            self.tx.borrow_mut().push(frame).map_err(|error| format!("{error:?}"))?;
-        }
-        self.tx.borrow_mut().flush()?;
+        let mut again = Instant::now();
         let sent = wait_for("frames of our host", PATIENCE, || {
             let sent = wire.sent(Side::Ours, ETHERTYPE_MACSEC).split_off(start);
+            if sent.is_empty() && Instant::now() >= again {
+                // The kernel drops what a host sends until it has noticed that the TAP has a carrier.
+                again = Instant::now() + AGAIN;
+                for frame in &ours {
+                    self.tx.borrow_mut().push(frame).map_err(|error| format!("{error:?}"))?;
+                }
+                self.tx.borrow_mut().flush()?;
+            }
             Ok((sent.len() >= ours.len()).then_some(sent))
         })?;
         let mut drivers = drivers.iter();
