@@ -22,7 +22,7 @@ fn rolling(seed: u64) -> Group {
     group
 }
 
-/// A roll under up to 30 % of loss: nobody is without a key for long, and all come to the new CAK.
+/// Rolls under up to 30 % of loss: a minute after the last change all are secured with one SAK of the new CAK.
 #[test]
 fn caks_are_rolled_on_a_bad_network() {
     let mut longest = Duration::ZERO;
