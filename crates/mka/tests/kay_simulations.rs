@@ -99,7 +99,10 @@ fn cause(lab: &mut KayLab, trouble: &Trouble, links: Link) {
             lab.lan[of % members].order_delay = Duration::from_millis(millis);
         }
         Trouble::Fail(of, rate) if there(lab, of) => lab.lan[of % members].failing = rate,
-        Trouble::Exhaust(of) if there(lab, of) => {
+        // With delay protection peers hold one to what it has said of its PNs.
+        Trouble::Exhaust(of)
+            if there(lab, of) && !lab.configs[of % members].participant.delay_protect =>
+        {
             lab.lan[of % members].pn_offset = u64::MAX / 4 * 3 + 9;
         }
         _ => {}

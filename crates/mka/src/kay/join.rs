@@ -213,18 +213,18 @@ impl<R: Random> Kay<R> {
         let latest = self.port.latest().map(|latest| latest.ki);
         let report = latest.map(|ki| self.peer_report(ki));
         let elected_self = |principal: &Participant<R>| principal.key_server() == KeyServer::Us;
-        let elected_self = self.principal().is_some_and(elected_self);
+        // A SAK whose CAK has been removed is not one to begin with.
+        let is_nobodys = latest.is_some_and(|ki| self.slots.owner(ki).is_none());
+        let elected_self = self.principal().is_some_and(elected_self) && !is_nobodys;
         let leads = |ki| elected_self || self.has_made(ki);
         Inputs {
             port_enabled: self.port_enabled,
             connect: self.config.policy.connect(self.outcome, EapOutcome::Pending),
             elected_self,
-            peers_transmit: latest.is_some_and(|ki| {
-                // A SAK whose CAK has been removed is not one to begin with.
-                self.slots.owner(ki).is_none()
-                    || leads(ki)
-                        && self.slots.iter().any(|slot| slot.participant.others_transmit(ki))
-            }),
+            peers_transmit: is_nobodys
+                || latest.filter(|ki| leads(*ki)).is_some_and(|ki| {
+                    self.slots.iter().any(|slot| slot.participant.others_transmit(ki))
+                }),
             latest: report,
         }
     }

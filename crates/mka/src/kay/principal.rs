@@ -126,7 +126,8 @@ impl<R: Random> Kay<R> {
     pub(super) fn tell_places(&mut self, now: Duration) {
         let place = self.place();
         for slot in self.slots.iter_mut() {
-            slot.participant.take_place(now, Place { principal: slot.principal, ..place });
+            let (principal, leaves) = (slot.principal, slot.leaves_by.is_some());
+            slot.participant.take_place(now, Place { principal, leaves, ..place });
         }
     }
 
@@ -139,6 +140,7 @@ impl<R: Random> Kay<R> {
         let made = self.last_sak.filter(|last| last.reason.is_some());
         Place {
             principal: false,
+            leaves: false,
             has_keys: !self.port.has_no_keys(),
             last_an: self.last_an,
             used_ans,

@@ -13,6 +13,8 @@ use crate::{Mi, Random};
 pub(crate) struct Place {
     /// It is the principal participant. As key server it makes SAKs only then.
     pub(crate) principal: bool,
+    /// Its CAK has been removed. It stays for the SAK that is on its way into use, and makes no other.
+    pub(crate) leaves: bool,
     /// The port has keys, of whichever participant.
     pub(crate) has_keys: bool,
     /// The AN of the last SAK of the port.
@@ -28,6 +30,7 @@ impl Default for Place {
     fn default() -> Self {
         Self {
             principal: true,
+            leaves: false,
             has_keys: false,
             last_an: None,
             used_ans: UsedAns::default(),

@@ -304,6 +304,7 @@ impl<R: Random> Participant<R> {
     /// Whether it is ours to make SAKs, and there is anybody to make them for.
     fn serves(&self) -> bool {
         self.place.principal
+            && !self.place.leaves
             && self.key_server == KeyServer::Us
             && self.peers.live().next().is_some()
     }
