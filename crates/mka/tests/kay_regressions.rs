@@ -253,3 +253,29 @@ fn who_is_key_server_no_more_takes_nobody_along_to_a_sak_that_not_all_have() {
         lab.secured_within(seconds(1));
     }
 }
+
+/// Members that do not know each other are waited for, half a Life Time after one was new. One that began anew in just that
+/// rhythm had all others wait for ever: a newcomer got no SAK, nor was there any other.
+#[test]
+fn who_begins_anew_again_and_again_does_not_keep_others_out() {
+    for every in (200..4600).step_by(200).chain([990, 1010, 2990, 3010]) {
+        let mut lab = KayLab::of(every, &[1, 2, 3, 4]);
+        lab.lan.take(3);
+        lab.secured_within(seconds(10));
+        // Two do not hear each other, and list nobody whom only others have heard.
+        cut_off(&mut lab, 1, 2);
+        lab.lan[1].says = Some(Box::new(|_, body| body.potential = None));
+        lab.lan.run_for(seconds(8));
+        let start = lab.lan.now();
+        lab.restart(3);
+        let mut is_in = false;
+        while !is_in {
+            assert!(lab.lan.now() < start + seconds(15), "every {every} ms\n{}", lab.show());
+            lab.restart(2);
+            lab.lan[2].says = Some(Box::new(|_, body| body.potential = None));
+            let next = lab.lan.now() + millis(every);
+            is_in =
+                lab.lan.drive_until(next, |lan| lan[3].is_secured() && lan[3].ki() == lan[0].ki());
+        }
+    }
+}

@@ -11,6 +11,8 @@ use crate::{Basic, Capability, Member, Mi, PeerList};
 /// How many peers are remembered after they went: so many, and some for each that there may be.
 const FORGOTTEN: usize = 16;
 const FORGOTTEN_FOR_A_PEER: usize = 2;
+/// So long after peers have been waited for to know each other nobody makes us begin anew: time for a SAK to get to all.
+const NO_WAIT: Duration = Duration::from_secs(1);
 
 /// A peer as it last spoke of itself.
 #[derive(Clone, Copy, Debug)]
@@ -272,7 +274,7 @@ impl PeerTable {
 
     fn make_live(&mut self, now: Duration, mi: Mi, listed: u32, change: &mut Change) {
         let life = self.life;
-        let awaited = self.acquainted_by().is_some_and(|by| now < by);
+        let awaited = self.acquainted_by().is_some_and(|by| now < by.saturating_add(NO_WAIT));
         let sci = self.get(mi).and_then(|peer| peer.heard).map(|heard| heard.sci);
         let Some(peer) = self.get_mut(mi) else { return };
         peer.listed = listed;
@@ -326,9 +328,9 @@ impl PeerTable {
         }
     }
 
-    /// Until when the live peers are waited for, if they do not all say yet that they hear each
-    /// other: half a Life Time from when one of them was new. Others that come meanwhile do not
-    /// prolong that.
+    /// Until when the live peers are waited for, if they do not all say yet that they know of each
+    /// other: half a Life Time from when one of them was new. Others that come meanwhile, or just
+    /// then, do not prolong that.
     pub(crate) fn acquainted_by(&self) -> Option<Duration> {
         let by = self.acquaintance.saturating_add(self.life / 2);
         self.wanting_macsec().any(|peer| !peer.lists_all).then_some(by)
