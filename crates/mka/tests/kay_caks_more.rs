@@ -307,6 +307,34 @@ fn a_key_server_that_begins_anew_amid_a_roll_leaves_nobody_behind() {
     }
 }
 
+/// One with the best priority has a wrong CAK, and its SAK of the fallback waits at all others. The peers of their key server
+/// begin anew at once, and have only the other CAK: the key server left them for that SAK, as none of them had its own yet.
+#[test]
+fn a_key_server_whose_peers_all_begin_anew_stays_with_them() {
+    let (wrong, fallback) = (77, 1);
+    for seed in 0..8 {
+        let mut lab = KayLab::of(seed, &[1, 2, 3, 4]);
+        lab.lan.with(0, |station, now| {
+            station.remove_cak(now, 0);
+            station.add_cak_as(now, wrong, 0, 0);
+        });
+        lab.lan.run_for(seconds(15));
+        for at in 0..4 {
+            add_cak(&mut lab, at, fallback, 100);
+        }
+        lab.lan.run_for(seconds(5));
+        for (from, to) in [(2, 3), (3, 2)] {
+            // They do not hear each other, and list nobody whom only others have heard. So their SAK takes some time.
+            lab.lan.link(from, to).cut = true;
+            lab.restart(from);
+            lab.lan[from].says = Some(Box::new(|_, body| body.potential = None));
+        }
+        lab.lan.run_for(seconds(8));
+        let stays = |at| lab.lan[at].is_secured() && lab.lan[at].uses_cak(0);
+        assert!((1..4).all(stays), "seed {seed}\n{}", lab.show());
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 

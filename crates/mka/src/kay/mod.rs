@@ -205,6 +205,8 @@ pub struct Kay<R> {
     outcome: MkaOutcome,
     /// Since when there has been no session.
     pending_since: Duration,
+    /// Since when the principal participant has come to nothing.
+    in_vain_since: Option<Duration>,
     hold: Hold,
 
     last_sak: Option<LastSak>,
@@ -263,6 +265,7 @@ impl<R: Random> Kay<R> {
             port_enabled: false,
             outcome: MkaOutcome::Pending,
             pending_since: now,
+            in_vain_since: None,
             hold: Hold::Ready,
             last_sak: None,
             last_an: None,

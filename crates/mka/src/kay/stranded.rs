@@ -21,18 +21,23 @@ fn is_received<R: Random>(participant: &Participant<R>, ki: Ki) -> bool {
 
 impl<R: Random> Kay<R> {
     /// Whether nothing is lost by going over to the SAK of another participant: for a Life Time there has been no key in use,
-    /// nor one to be had from the principal one; or nobody has taken ours. Sooner, whoever has but the other CAK would get
+    /// nor one to be had from the principal one; or nobody has had ours. Sooner, whoever has but the other CAK would get
     /// those over who are about to have a SAK.
-    pub(super) fn is_stranded(&self, now: Duration) -> bool {
+    pub(super) fn is_stranded(&mut self, now: Duration) -> bool {
+        self.in_vain_since = self.is_in_vain().then(|| self.in_vain_since.unwrap_or(now));
+        let Some(in_vain_since) = self.in_vain_since else { return false };
+        let since = self.pending_since.max(in_vain_since);
+        let since = self.last_sak.map_or(since, |last| last.at.max(since));
+        since.saturating_add(self.config.participant.life_time()) <= now
+    }
+
+    fn is_in_vain(&self) -> bool {
         let Some(participant) = self.principal() else { return false };
-        let since =
-            self.last_sak.map_or(self.pending_since, |last| last.at.max(self.pending_since));
-        let in_vain = match participant.sak() {
+        match participant.sak() {
             Some(sak) if participant.key_server() == KeyServer::Us => {
                 !is_received(participant, sak.ki)
             }
             _ => self.port.in_use().is_none() && participant.agreement() != Agreement::PlainText,
-        };
-        in_vain && since.saturating_add(self.config.participant.life_time()) <= now
+        }
     }
 }
