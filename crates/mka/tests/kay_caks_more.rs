@@ -335,6 +335,27 @@ fn a_key_server_whose_peers_all_begin_anew_stays_with_them() {
     }
 }
 
+/// Before its first SAK is in use the key server gets a CAK that it prefers, and one has not got that yet: it was left behind.
+#[test]
+fn who_lacks_a_preferred_cak_is_not_left_behind_at_the_start() {
+    for (seed, without) in (0..8).flat_map(|seed| (1..3).map(move |without| (seed, without))) {
+        let mut lab = KayLab::of(seed, &[1, 2, 3]);
+        for at in 0..3 {
+            lab.lan[at].order_delay = seconds(1);
+            lab.lan.with(at, |station, now| station.prefer(now, 0, 5));
+        }
+        lab.lan.run_for(millis(500));
+        for at in (0..3).filter(|at| *at != without) {
+            add_cak(&mut lab, at, 1, 0);
+        }
+        lab.secured_within(seconds(10));
+        assert!(lab.lan.nodes().all(|station| station.uses_cak(0)), "{}", lab.show());
+        add_cak(&mut lab, without, 1, 0);
+        lab.lan.run_for(seconds(10));
+        assert!(lab.lan.nodes().all(|station| station.uses_cak(1)), "{}", lab.show());
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 

@@ -82,9 +82,10 @@ impl<R: Random> Slots<R> {
             let follows = |slot: &&Slot<R>| server.is_some() && slot.to_be_followed() == server;
             return live().find(follows).or(Some(present));
         }
-        if !standing.in_use {
-            let theirs = live().filter(ours).min_by_key(|slot| !peers_transmit(slot));
-            return theirs.or(Some(present));
+        if !standing.in_use
+            && let Some(theirs) = live().filter(ours).find(|slot| peers_transmit(slot))
+        {
+            return Some(theirs);
         }
         if !standing.at_rest {
             return Some(present);
