@@ -330,8 +330,8 @@ impl<R: Random> Thread<R> {
             }
             Input::Rekey(answer) => {
                 let asked = self.kay.request_rekey(now);
-                // Nobody may be waiting any more.
-                let _ = answer.send(if asked { Ok(()) } else { Err(self.why_no_rekey()) });
+                // Nobody may be waiting any more, or the port's thread has answered in our place.
+                let _ = answer.try_send(if asked { Ok(()) } else { Err(self.why_no_rekey()) });
             }
             Input::Status => {
                 let status = self.status(now);
