@@ -11,7 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -43,6 +43,15 @@ pub const FAR: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// The ways to own an uplink.
 pub const BOTH_ISOLATIONS: [&str; 2] = ["filter", "namespace"];
+
+/// Stops the threads of a scope also if that panics: it waits for them before it tells why.
+pub struct Stops<'a>(pub &'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A host with a directory for all files of a gateway.
 pub struct Edge {

@@ -12,7 +12,7 @@ use macsec_gateway::status::PortStatus;
 
 use crate::{
     Line,
-    bench::{FAR, NEAR, PATIENCE, Random, Station, Wan, figure},
+    bench::{FAR, NEAR, PATIENCE, Random, Station, Stops, Wan, figure},
     traffic::Traffic,
 };
 
@@ -103,6 +103,7 @@ fn a_flood_starves_nobody_and_takes_no_memory() {
 fn flood(line: &Line, kind: Kind, time: Duration, mut meanwhile: impl FnMut()) -> u64 {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stops = Stops(&stop);
         let sender = scope.spawn(|| {
             let Station { mut tx, .. } = line.wire("far0");
             let before = tx.statistics().sent;
@@ -149,6 +150,7 @@ fn those_who_only_hold_the_control_socket_stop_nothing() {
     let mut traffic = Traffic::new(&line);
     let stop = AtomicBool::new(false);
     let connections = thread::scope(|scope| {
+        let _stops = Stops(&stop);
         let clients = scope.spawn(|| {
             let (mut held, mut connections) = (Vec::new(), 0);
             while !stop.load(Ordering::Relaxed) {

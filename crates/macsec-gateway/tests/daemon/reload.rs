@@ -10,7 +10,7 @@ use macsec::CipherSuite;
 
 use crate::{
     Line,
-    bench::{Daemon, FAR, NEAR, OTHER_SAK_256, PATIENCE, SAK_256, Wan, number_of, numbered},
+    bench::{Daemon, FAR, NEAR, OTHER_SAK_256, PATIENCE, SAK_256, Stops, Wan, number_of, numbered},
     common::StopAtEnd,
     peer::Peer,
     traffic::Traffic,
@@ -67,6 +67,7 @@ fn what_is_not_changed_loses_nothing() {
     let (before, lost) = (next_pn(&gateway), gateway.port("wan0").local["no-uplink"]);
     let stop = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
+        let _stops = Stops(&stop);
         let sender = scope.spawn(|| {
             let mut rounds = 0;
             while !stop.load(Ordering::Relaxed) {

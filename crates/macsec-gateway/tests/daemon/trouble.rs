@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Line,
-    bench::{FAR, NEAR, Wan, numbered},
+    bench::{FAR, NEAR, Stops, Wan, numbered},
     common::StopAtEnd,
     traffic::Traffic,
 };
@@ -38,6 +38,7 @@ fn a_record_that_cannot_be_written_withholds_frames_and_no_more() {
         let (mut host, mut wire) = (line.edge.station("wan0"), line.wire("far0"));
         let peer = &mut traffic.peer;
         thread::scope(|scope| {
+            let _stops = Stops(&stop);
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     for _ in 0..32 {
@@ -166,6 +167,7 @@ fn an_end_in_the_midst_of_traffic_leaves_no_gap() {
             let (mut host, mut wire) = (line.edge.station("wan0"), line.wire("far0"));
             let stop = AtomicBool::new(false);
             thread::scope(|scope| {
+                let _stops = Stops(&stop);
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         for _ in 0..32 {
