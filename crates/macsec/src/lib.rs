@@ -83,6 +83,7 @@ pub use macsec_gcm as gcm;
 #[cfg(feature = "alloc")]
 pub use macsec_gcm::Shared;
 pub use macsec_gcm::{Backend, Portable};
+pub use nonce::NonceBase;
 pub use open::{Admitted, Opened, ToOpen};
 pub use outcome::{MissingSa, ProtectError, ReceiveOutcome};
 pub use parse::Parsed;

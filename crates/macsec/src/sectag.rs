@@ -188,12 +188,11 @@ impl SecTag {
     /// `mpdu_len` is what follows from the EtherType to the end of the frame, and `frame_len` the whole
     /// frame. A short frame may carry padding after its ICV, which MACs add up to 60 octets;
     /// a frame longer than that has no business to be padded (a decision: see U3 in ARCHITECTURE.md).
+    ///
+    /// # Errors
+    /// [`SecTagError::TooShort`] or [`SecTagError::TooLong`].
     #[inline]
-    pub(crate) fn secure_data_end(
-        &self,
-        mpdu_len: usize,
-        frame_len: usize,
-    ) -> Result<usize, SecTagError> {
+    pub fn secure_data_end(&self, mpdu_len: usize, frame_len: usize) -> Result<usize, SecTagError> {
         const MIN_FRAME_LEN: usize = 60;
         let overhead = self.octets() + ICV_LEN;
         if self.short_length == 0 {
