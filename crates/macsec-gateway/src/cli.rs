@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, control, daemon, demo, doctor, keygen};
+use crate::{check, control, daemon, decode, demo, doctor, keygen};
 
 /// MACsec (IEEE 802.1AE) in user space.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Command {
     Check(check::Options),
     /// Look for what keeps a gateway from working, and say what to do
     Doctor(doctor::Options),
+    /// Read MKA and MACsec in a capture, given the keys, and open the traffic
+    Decode(decode::Options),
     /// Make fresh keys from the system's random number generator
     Keygen(keygen::Options),
     /// What cleans up after the demo, started by it
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Keys(options) => control::keys(&options),
         Command::Check(options) => check::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Decode(options) => decode::run(&options),
         Command::Keygen(options) => keygen::run(&options),
         Command::DemoGuard => demo::guard::run(),
     }

@@ -18,6 +18,7 @@
 //! | [`uplink`] | the host's stack is shut out of the uplink, and it is given back as it was |
 //! | [`keygen`] | keys from the system's random number generator |
 //! | [`doctor`] | what keeps a gateway from working, and what to do |
+//! | [`decode`] | captures of MKA and MACsec, read and opened |
 //! | [`exit`] | exit codes |
 //! | [`demo`] | two clouds, two gateways, one wire and an attacker, on one machine |
 #![cfg(target_os = "linux")]
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod decode;
 pub mod demo;
 pub mod doctor;
 pub mod exit;

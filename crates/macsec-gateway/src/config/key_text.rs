@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{
-    Source,
+    Inline, Source,
     private_file::Contents,
     reader::{Found, Report, Spot, Table},
 };
@@ -119,9 +119,15 @@ impl Origins {
     ) -> Option<Found<KeyText>> {
         let key = table
             .text(report, self.inline, "a text", |text| Some(KeyText::new(text.as_bytes())))?;
-        match &source.inline_refusal {
-            Some(reason) => report.fault(&key.at, format!("a file with a key in it {reason}")),
-            None => report.warn(&key.at, self.inline_advice),
+        match &source.inline {
+            Inline::Refused(reason) => {
+                report.fault(&key.at, format!("a file with a key in it {reason}"));
+            }
+            Inline::Unwise => report.warn(&key.at, self.inline_advice),
+            Inline::Exposed(reason) => {
+                report.warn(&key.at, format!("a file with a key in it {reason}"));
+            }
+            Inline::Meant => {}
         }
         Some(key)
     }

@@ -7,6 +7,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `capture_keys` | the keys that open a capture: no configuration, but read in the same way |
 //! | `fault` | what is wrong, in one line |
 //! | `reader` | tables read key by key, with the place of every value |
 //! | `port` | what a port is made of |
@@ -19,6 +20,7 @@
 //! | `private_file` | files that only their owner may read |
 //! | `registry` | what must not occur twice in a file |
 
+mod capture_keys;
 mod fault;
 mod key;
 mod key_text;
@@ -39,6 +41,7 @@ use toml::de::DeTable;
 
 use crate::port::{Room, inner_mtu};
 
+pub(crate) use capture_keys::{CaptureKeys, SaFields, SaRule};
 pub use fault::{Fault, Warning};
 pub use key::{Key, KeyCheck};
 pub(crate) use key_text::{MAX_KEY_TEXT, parse_cak, read_key_file};
@@ -237,7 +240,10 @@ fn parse(file: &Path, contents: &Contents) -> Result<Loaded, Vec<Fault>> {
     };
     let source = Source {
         directory: file.parent().unwrap_or(Path::new("")),
-        inline_refusal: contents.exposure.as_ref().map(ToString::to_string),
+        inline: contents
+            .exposure
+            .as_ref()
+            .map_or(Inline::Unwise, |exposure| Inline::Refused(exposure.to_string())),
     };
     let config = read(&mut report, Table::root(root), &source);
     report.finish(config)
@@ -246,8 +252,19 @@ fn parse(file: &Path, contents: &Contents) -> Result<Loaded, Vec<Fault>> {
 /// What the reading of keys needs to know of the file they are named in.
 struct Source<'a> {
     directory: &'a Path,
-    /// Why the file is no place for a key, if so.
-    inline_refusal: Option<String>,
+    inline: Inline,
+}
+
+/// Whether the file is a place for a key.
+enum Inline {
+    /// No: why.
+    Refused(String),
+    /// There are better ones.
+    Unwise,
+    /// It is there for keys, but others can read it.
+    Exposed(String),
+    /// It is there for keys.
+    Meant,
 }
 
 fn read(report: &mut Report, mut table: Table, source: &Source) -> Option<Config> {

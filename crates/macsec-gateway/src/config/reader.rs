@@ -111,12 +111,17 @@ impl Report {
 
     /// `config`, unless there is a fault.
     pub(super) fn finish(mut self, config: Option<Config>) -> Result<Loaded, Vec<Fault>> {
+        let profiles = std::mem::take(&mut self.profiles);
+        let (config, warnings) = self.give(config)?;
+        Ok(Loaded { config, warnings, profiles })
+    }
+
+    /// What a file says, whatever kind of file it is, and the warnings; unless there is a fault.
+    pub(super) fn give<T>(mut self, value: Option<T>) -> Result<(T, Vec<Warning>), Vec<Fault>> {
         self.faults.sort_by_key(|fault| fault.line);
         self.warnings.sort_by_key(|warning| warning.line);
-        match config {
-            Some(config) if self.faults.is_empty() => {
-                Ok(Loaded { config, warnings: self.warnings, profiles: self.profiles })
-            }
+        match value {
+            Some(value) if self.faults.is_empty() => Ok((value, self.warnings)),
             _ => Err(self.faults),
         }
     }
@@ -261,6 +266,15 @@ impl<'i> Table<'i> {
         convert: impl FnOnce(u32) -> Option<T>,
     ) -> Option<Found<T>> {
         self.read(report, key, allowed, |value| convert(number(value)?))
+    }
+
+    /// A whole number that may take 64 bits, not 0.
+    pub(super) fn long(&mut self, report: &mut Report, key: &'static str) -> Option<Found<u64>> {
+        self.read(report, key, "1 to 18446744073709551615", |value| {
+            let number = value.as_integer()?;
+            let number = u64::from_str_radix(number.as_str(), number.radix()).ok()?;
+            (number > 0).then_some(number)
+        })
     }
 
     /// A whole number within `range`.
