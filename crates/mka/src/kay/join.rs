@@ -261,10 +261,7 @@ impl<R: Random> Kay<R> {
             other.ckn() != owner.ckn() && other.key_server() == KeyServer::Us
         });
         let mut peers = others.flat_map(|slot| slot.participant.peers()).filter(|peer| peer.live);
-        peers.any(|peer| {
-            let transmits = peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx));
-            transmits && !is_member(peer.sci)
-        })
+        peers.any(|peer| peer.key_use.is_some_and(|keys| keys.transmits()) && !is_member(peer.sci))
     }
 
     fn hear_port(&mut self, now: Duration) -> bool {

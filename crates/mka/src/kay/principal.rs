@@ -47,7 +47,7 @@ fn covers<R: Random>(other: &Participant<R>, present: &Participant<R>) -> bool {
 fn peers_transmit<R: Random>(slot: &Slot<R>) -> bool {
     let mut uses =
         slot.participant.peers().filter(|peer| peer.live).filter_map(|peer| peer.key_use);
-    uses.any(|keys| keys.keys().any(|key| key.tx))
+    uses.any(|keys| keys.transmits())
 }
 
 /// How it stands with the port.

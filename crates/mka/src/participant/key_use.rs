@@ -142,6 +142,11 @@ impl PeerKeyUse {
         self.keys().find(|key| key.ki == ki)
     }
 
+    /// Whether the peer transmits, with whichever key.
+    pub(crate) fn transmits(&self) -> bool {
+        self.keys().any(|key| key.tx)
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &ReportedKey> {
         self.latest.iter().chain(&self.old)
     }

@@ -114,8 +114,7 @@ impl<R: Random> Participant<R> {
     /// Whether to go over to our SAK would cut off a peer that transmits with the one before: one that has taken a new MI,
     /// as all do that have lost a key server.
     fn leaves_behind(&self) -> bool {
-        self.without_sak()
-            .any(|peer| peer.key_use.is_some_and(|keys| keys.keys().any(|key| key.tx)))
+        self.without_sak().any(|peer| peer.key_use.is_some_and(|keys| keys.transmits()))
     }
 
     /// Whether the key server before us has not come to use its last SAK: nobody has gone over to it then, and nobody will.
