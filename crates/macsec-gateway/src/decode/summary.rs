@@ -45,22 +45,8 @@ pub(super) struct Summary {
     pub(super) mkpdu_no_key: u64,
     /// EAPOL-MKA that breaks a rule.
     pub(super) mkpdu_malformed: u64,
-    /// Frames with a SecTAG.
-    pub(super) data_frames: u64,
-    /// Those that were opened.
-    pub(super) data_ok: u64,
-    /// Those whose ICV is wrong.
-    pub(super) data_bad: u64,
-    /// Those whose SAK is not known.
-    pub(super) data_no_key: u64,
-    /// Those of which too little was captured.
-    pub(super) data_cut_short: u64,
-    /// Those that break a rule.
-    pub(super) data_malformed: u64,
-    /// Opened, and seen before.
-    pub(super) data_replayed: u64,
-    /// Opened, and out of order.
-    pub(super) data_late: u64,
+    #[serde(flatten)]
+    pub(super) data: DataRow,
     /// Frames in the file in clear, and frames that are not, as they could not be opened.
     pub(super) written: Option<Written>,
     /// CAs.
@@ -133,13 +119,21 @@ pub(super) struct PeerRow {
 /// Frames with a SecTAG, counted.
 #[derive(Default, Serialize)]
 pub(super) struct DataRow {
+    /// Frames with a SecTAG.
     pub(super) data_frames: u64,
+    /// Those that were opened.
     pub(super) data_ok: u64,
+    /// Those whose ICV is wrong.
     pub(super) data_bad: u64,
+    /// Those whose SAK is not known.
     pub(super) data_no_key: u64,
+    /// Those of which too little was captured.
     pub(super) data_cut_short: u64,
+    /// Those that break a rule.
     pub(super) data_malformed: u64,
+    /// Opened, and seen before.
     pub(super) data_replayed: u64,
+    /// Opened, and out of order.
     pub(super) data_late: u64,
 }
 
@@ -210,14 +204,7 @@ impl Summary {
             mkpdu_icv_bad: counts.icv_bad,
             mkpdu_no_key: counts.no_key,
             mkpdu_malformed: counts.malformed,
-            data_frames: data.frames,
-            data_ok: data.ok,
-            data_bad: data.bad,
-            data_no_key: data.no_key,
-            data_cut_short: data.cut_short,
-            data_malformed: data.malformed,
-            data_replayed: data.replayed,
-            data_late: data.late,
+            data: DataRow::of(data),
             written: None,
             saks: sak_rows(session, saks, shows_keys),
             peers: peer_rows(session, &cas, start),
@@ -232,7 +219,7 @@ impl Summary {
     pub(super) fn is_all_fine(&self) -> bool {
         self.complete
             && self.mkpdu_icv_bad + self.mkpdu_no_key + self.mkpdu_malformed == 0
-            && self.data_ok == self.data_frames
+            && self.data.data_ok == self.data.data_frames
     }
 }
 

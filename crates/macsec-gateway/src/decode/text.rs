@@ -38,15 +38,16 @@ impl SummaryText<'_> {
              no CAK {mkpdu_no_key}"
         )?;
         some(f, "malformed", self.0.mkpdu_malformed)?;
-        let Summary { data_frames, data_ok, data_bad, data_no_key, .. } = self.0;
+        let data = &self.0.data;
+        let DataRow { data_frames, data_ok, data_bad, data_no_key, .. } = data;
         write!(
             f,
             "\n    MACsec  {data_frames}: opened {data_ok}, ICV bad {data_bad}, no SAK {data_no_key}"
         )?;
-        some(f, "cut short by the capture", self.0.data_cut_short)?;
-        some(f, "malformed", self.0.data_malformed)?;
-        some(f, "replayed", self.0.data_replayed)?;
-        some(f, "late", self.0.data_late)?;
+        some(f, "cut short by the capture", data.data_cut_short)?;
+        some(f, "malformed", data.data_malformed)?;
+        some(f, "replayed", data.data_replayed)?;
+        some(f, "late", data.data_late)?;
         write!(f, "\n    other   {}", self.0.other_frames)?;
         some(f, "EAPOL that is not MKA", self.0.other_eapol)?;
         some(f, "not of an Ethernet, left alone", self.0.other_link_frames)?;
